@@ -1,0 +1,505 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * See worker.h. worker_main is the life of a batch: settle what outputs have delivered, read, and
+ * for each record decode, enrich, encode and ship. The worker waits in wait_turn only. Everything
+ * below it is a step of that life, in the order in which it happens.
+ */
+#include "core/worker.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/xalloc.h"
+#include "core/dead_letter.h"
+#include "core/enrich.h"
+
+enum {
+    WAIT_MS = 100, /* longest wait of a turn */
+    FLOWS_AT_ONCE = 32,
+    PUBLISH_MS = 1000, /* how often counters are published */
+    DESCRIBE_MAX = 64 << 10,
+};
+
+struct worker {
+    const struct worker_env *env;
+    const struct input_use *use;
+    struct input_place place;
+    void *input, *decoder;
+    struct dossier_cache *dossiers;
+    struct dead_letter *dead;
+    struct ship *ships;
+    size_t ship_count;
+    const struct snapshot *tables; /* acquired, for the length of a batch */
+    uint64_t tables_version;
+    uint64_t committed; /* number of the last batch that was delivered by all */
+    bool dead_stalled;  /* a required dead letter cannot be written: read nothing */
+    struct log_limit output_log, input_log, bad_log;
+    struct stats counts; /* what the worker itself counts */
+    int64_t published_ms;
+
+    pthread_t thread;
+    bool started;
+    atomic_bool done;
+    atomic_bool failed;
+    struct err err; /* why, when failed */
+    pthread_mutex_t publish_lock;
+    struct stats published;
+    struct buf published_describe, describe;
+};
+
+enum step { STEP_ON, STEP_GIVE_UP };
+
+static void settle(struct worker *worker, bool final);
+static bool has_room(const struct worker *worker);
+static void wait_turn(struct worker *worker, int wait_ms);
+static enum input_result read_batch(struct worker *worker, size_t room, struct batch *batch);
+static enum step process_batch(struct worker *worker, const struct batch *batch);
+static void drain(struct worker *worker, int64_t grace_ms);
+
+static bool is_stopping(const struct worker *worker) {
+    return worker->failed || atomic_load(&worker->env->stopping);
+}
+
+static void *worker_main(void *argument) {
+    struct worker *worker = argument;
+    const struct settings *settings = worker->env->settings;
+    enum input_result result = INPUT_IDLE;
+    struct batch batch = {0};
+    while (!is_stopping(worker) && result != INPUT_END) {
+        settle(worker, false);
+        /* Without room the input is asked all the same: that keeps it alive. */
+        result = read_batch(worker, has_room(worker) ? BATCH_RECORDS_MAX : 0, &batch);
+        if (result == INPUT_BATCH && process_batch(worker, &batch) == STEP_GIVE_UP) {
+            result = INPUT_DRAIN;
+        }
+        if (result == INPUT_DRAIN && !is_stopping(worker)) {
+            drain(worker, settings->revoke_grace_ms);
+        }
+        if (result == INPUT_IDLE) {
+            wait_turn(worker, WAIT_MS);
+        }
+    }
+    drain(worker, result == INPUT_END ? INT64_MAX : settings->shutdown_grace_ms);
+    atomic_store(&worker->done, true);
+    worker->env->wake(worker->env->context);
+    return NULL;
+}
+
+/* The lowest batch number that all outputs have delivered. */
+static uint64_t delivered_batch(const struct worker *worker) {
+    uint64_t lowest = UINT64_MAX;
+    for (size_t i = 0; i < worker->ship_count; i++) {
+        uint64_t delivered = ship_delivered(&worker->ships[i]);
+        lowest = delivered < lowest ? delivered : lowest;
+    }
+    return lowest;
+}
+
+/* Says an error that may pass, at a limited rate; ends the worker on one that cannot. */
+static void take_error(struct worker *worker, struct log_limit *limit, const char *who,
+                       const struct err *err) {
+    uint64_t suppressed;
+    if (err->kind == ERR_STOP || err->kind == ERR_CONFIG) {
+        if (!worker->failed) {
+            err_set(&worker->err, err->kind, "%s: %s", who, err->text);
+            atomic_store(&worker->failed, true);
+            worker->env->wake(worker->env->context);
+        }
+    } else if (log_limit_allows(limit, clock_monotonic_ms(), &suppressed)) {
+        log_warning("%s: %s%s", who, err->text, suppressed ? " (and others before)" : "");
+    }
+}
+
+static void turn_outputs(struct worker *worker) {
+    int64_t now_ms = clock_monotonic_ms();
+    struct err err;
+    for (size_t i = 0; i < worker->ship_count; i++) {
+        if (ship_turn(&worker->ships[i], now_ms, &err) != 0) {
+            take_error(worker, &worker->output_log, worker->ships[i].use->type->name, &err);
+        }
+    }
+}
+
+/* Dead letters are on disk before the batch that they belong to is committed. */
+static bool flush_dead_letters(struct worker *worker) {
+    struct err err;
+    bool stalled = dead_letter_flush(worker->dead, &err) != 0;
+    if (stalled && err.kind == ERR_STOP) {
+        take_error(worker, &worker->output_log, "dead_letter", &err);
+    } else if (stalled && !worker->dead_stalled) {
+        log_error("%s; reading stops until dead letters can be written", err.text);
+    }
+    worker->dead_stalled = stalled;
+    return !stalled;
+}
+
+static void publish(struct worker *worker);
+
+static void settle(struct worker *worker, bool final) {
+    struct err err;
+    turn_outputs(worker);
+    uint64_t delivered = delivered_batch(worker);
+    bool is_new = delivered > worker->committed;
+    if ((is_new || final || worker->dead_stalled) && flush_dead_letters(worker)) {
+        worker->committed = delivered;
+    }
+    /* Each turn, as the input stores a position that it put off when its interval is over. */
+    if (worker->committed > 0 &&
+        worker->use->type->commit(worker->input, worker->committed, final, &err) != 0) {
+        take_error(worker, &worker->input_log, worker->use->type->name, &err);
+    }
+    publish(worker);
+}
+
+static bool has_room(const struct worker *worker) {
+    for (size_t i = 0; i < worker->ship_count; i++) {
+        if (!ship_has_room(&worker->ships[i])) {
+            return false;
+        }
+    }
+    return !worker->dead_stalled;
+}
+
+static void wait_turn(struct worker *worker, int wait_ms) {
+    struct pollfd fds[worker->ship_count * OUTPUT_POLL_MAX + 1];
+    int64_t now_ms = clock_monotonic_ms();
+    nfds_t count = 0;
+    for (size_t i = 0; i < worker->ship_count; i++) {
+        const struct output_type *type = worker->ships[i].use->type;
+        count += (nfds_t)type->poll_fds(worker->ships[i].handle, now_ms, fds + count, &wait_ms);
+    }
+    int input_fd = worker->use->type->poll_fd ? worker->use->type->poll_fd(worker->input) : -1;
+    if (input_fd >= 0 && has_room(worker)) {
+        fds[count++] = (struct pollfd){.fd = input_fd, .events = POLLIN};
+    }
+    if (poll(fds, count, wait_ms) < 0 && errno != EINTR) {
+        struct err err;
+        err_sys(&err, ERR_STOP, "poll");
+        take_error(worker, &worker->input_log, "worker", &err);
+    }
+}
+
+static enum input_result read_batch(struct worker *worker, size_t room, struct batch *batch) {
+    struct err err;
+    int result = worker->use->type->read(worker->input, room, batch, &err);
+    if (result < 0) {
+        take_error(worker, &worker->input_log, worker->use->type->name, &err);
+        return INPUT_IDLE;
+    }
+    return (enum input_result)result;
+}
+
+/* The tables of this moment; a cache made from others is dropped. */
+static void acquire_tables(struct worker *worker) {
+    worker->tables = snapshots_acquire(worker->env->snapshots);
+    if (worker->tables->version != worker->tables_version) {
+        dossier_cache_drop(worker->dossiers);
+        worker->tables_version = worker->tables->version;
+    }
+}
+
+static void release_tables(struct worker *worker) {
+    snapshots_release(worker->env->snapshots, worker->tables);
+    worker->tables = NULL;
+}
+
+/* In the middle of a batch: waits until a ship has room. The input is kept alive meanwhile; when it
+   must let go, or the worker is told to stop, the rest of the batch is given up. */
+static enum step wait_for_room(struct worker *worker, struct ship *ship) {
+    while (!ship_has_room(ship)) {
+        struct batch same;
+        if (is_stopping(worker) || read_batch(worker, 0, &same) == INPUT_DRAIN) {
+            return STEP_GIVE_UP;
+        }
+        wait_turn(worker, WAIT_MS);
+        settle(worker, false);
+    }
+    return STEP_ON;
+}
+
+static void bury(struct worker *worker, enum bad_reason reason, const struct flow *flow) {
+    static const size_t quoted_max = 120;
+    uint64_t suppressed;
+    worker->counts.bad[reason]++;
+    dead_letter_add(worker->dead, reason, flow->record, flow->line_number, flow->line);
+    if (log_limit_allows(&worker->bad_log, clock_monotonic_ms(), &suppressed)) {
+        const struct origin *origin = &flow->record->origin;
+        size_t quoted = flow->line.len < quoted_max ? flow->line.len : quoted_max;
+        log_warning("bad line (%s: %s), %.*s %.*s %.*s %jd line %u: \"%.*s\"%s%s",
+                    bad_names[reason], bad_helps[reason], SPAN_ARG(origin->input),
+                    SPAN_ARG(origin->stream), SPAN_ARG(origin->shard), (intmax_t)origin->number,
+                    flow->line_number + 1, (int)quoted, flow->line.p,
+                    quoted < flow->line.len ? " ..." : "",
+                    suppressed ? "; more were not logged" : "");
+    }
+}
+
+static enum step ship_one(struct worker *worker, const struct batch *batch,
+                          const struct flow *flow) {
+    for (size_t i = 0; i < worker->ship_count; i++) {
+        enum ship_result result;
+        while ((result = ship_flow(&worker->ships[i], batch->number, flow)) == SHIP_FULL) {
+            if (wait_for_room(worker, &worker->ships[i]) == STEP_GIVE_UP) {
+                return STEP_GIVE_UP;
+            }
+        }
+        if (result == SHIP_TOO_LARGE) {
+            bury(worker, BAD_MESSAGE_TOO_LARGE, flow);
+        }
+    }
+    return STEP_ON;
+}
+
+static enum step process_record(struct worker *worker, const struct batch *batch,
+                                const struct record *record, int64_t now_ms) {
+    const struct decoder_type *decoder = worker->env->decoder;
+    struct flow *flows;
+    size_t count;
+    decoder->begin(worker->decoder, record);
+    while ((count = decoder->next(worker->decoder, FLOWS_AT_ONCE, &flows)) > 0) {
+        enrich_prefetch(worker->dossiers, flows, count);
+        for (size_t i = 0; i < count; i++) {
+            if (flows[i].bad != BAD_NONE) {
+                bury(worker, flows[i].bad, &flows[i]);
+                continue;
+            }
+            enrich_flow(worker->dossiers, worker->tables, now_ms, &flows[i]);
+            worker->counts.counter[COUNTER_FLOWS]++;
+            if (ship_one(worker, batch, &flows[i]) == STEP_GIVE_UP) {
+                return STEP_GIVE_UP;
+            }
+        }
+    }
+    return STEP_ON;
+}
+
+static enum step process_batch(struct worker *worker, const struct batch *batch) {
+    int64_t now_ms = clock_monotonic_ms();
+    acquire_tables(worker);
+    for (size_t i = 0; i < batch->count; i++) {
+        worker->counts.counter[COUNTER_RECORD_BYTES] += batch->records[i].data.len;
+        if (process_record(worker, batch, &batch->records[i], now_ms) == STEP_GIVE_UP) {
+            release_tables(worker);
+            return STEP_GIVE_UP;
+        }
+    }
+    release_tables(worker);
+    for (size_t i = 0; i < worker->ship_count; i++) {
+        ship_batch_end(&worker->ships[i], batch->number);
+    }
+    return STEP_ON;
+}
+
+static bool all_delivered(const struct worker *worker) {
+    for (size_t i = 0; i < worker->ship_count; i++) {
+        if (!ship_is_empty(&worker->ships[i])) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/*
+ * Settles for good, because partitions go, the input ended or the worker stops: outputs confirm at
+ * once, and what is delivered within `grace_ms` is committed. A stop ends a drain without limit.
+ */
+static void drain(struct worker *worker, int64_t grace_ms) {
+    int64_t start_ms = clock_monotonic_ms();
+    for (size_t i = 0; i < worker->ship_count; i++) {
+        const struct output_type *type = worker->ships[i].use->type;
+        ship_abandon(&worker->ships[i]);
+        type->confirm(worker->ships[i].handle, start_ms);
+    }
+    settle(worker, false);
+    while (!worker->failed && (!all_delivered(worker) || worker->dead_stalled) &&
+           clock_monotonic_ms() - start_ms < grace_ms) {
+        if (grace_ms == INT64_MAX && is_stopping(worker)) {
+            grace_ms = clock_monotonic_ms() - start_ms + worker->env->settings->shutdown_grace_ms;
+        }
+        wait_turn(worker, WAIT_MS);
+        settle(worker, false);
+    }
+    settle(worker, true);
+}
+
+static void gather_decoder(struct worker *worker, struct stats *stats) {
+    const struct decode_counts *counts = worker->env->decoder->counts(worker->decoder);
+    uint64_t *counter = stats->counter;
+    counter[COUNTER_RECORDS] = counts->records;
+    counter[COUNTER_INFLATED_BYTES] = counts->inflated_bytes;
+    counter[COUNTER_GZIP] = counts->gzip;
+    counter[COUNTER_ENVELOPES] = counts->envelopes;
+    counter[COUNTER_CONTROL_MESSAGES] = counts->control_messages;
+    counter[COUNTER_MESSAGE_OBJECTS] = counts->message_objects;
+    counter[COUNTER_FIELD_OBJECTS] = counts->field_objects;
+    counter[COUNTER_LINES] = counts->lines;
+    counter[COUNTER_HEADERS] = counts->headers;
+    counter[COUNTER_NODATA] = counts->nodata;
+    counter[COUNTER_SKIPDATA] = counts->skipdata;
+}
+
+static void gather_output(const struct ship *ship, uint64_t *counter) {
+    const struct output_counts *counts = ship->use->type->counts(ship->handle);
+    counter[COUNTER_MESSAGES] += counts->messages;
+    counter[COUNTER_MESSAGE_BYTES] += counts->bytes;
+    counter[COUNTER_DELIVERED] += counts->delivered_messages;
+    counter[COUNTER_RESENT] += counts->resent_messages;
+    counter[COUNTER_CONNECTS] += counts->connects;
+    counter[COUNTER_CONNECTIONS_LOST] += counts->connections_lost;
+    counter[COUNTER_DATAGRAMS] += counts->datagrams;
+    counter[COUNTER_DATAGRAMS_REFUSED] += counts->datagrams_refused;
+    counter[COUNTER_DROPPED] += counts->dropped_messages;
+}
+
+static void gather(struct worker *worker, struct stats *stats) {
+    *stats = worker->counts;
+    gather_decoder(worker, stats);
+    for (size_t i = 0; i < worker->ship_count; i++) {
+        gather_output(&worker->ships[i], stats->counter);
+    }
+    for (int i = 0; i < BAD_COUNT; i++) {
+        stats->counter[COUNTER_BAD] += stats->bad[i];
+    }
+    struct dossier_cache_counts cache = dossier_cache_counts(worker->dossiers);
+    stats->counter[COUNTER_DOSSIER_HITS] = cache.hits;
+    stats->counter[COUNTER_DOSSIER_MISSES] = cache.misses;
+    struct dead_letter_counts dead = dead_letter_counts(worker->dead);
+    stats->counter[COUNTER_DEAD_WRITTEN] = dead.written;
+    stats->counter[COUNTER_DEAD_LOST] = dead.lost;
+}
+
+static void describe(struct worker *worker, int64_t now_ms, struct buf *out) {
+    buf_clear(out);
+    worker->use->type->describe(worker->input, out);
+    for (size_t i = 0; i < worker->ship_count; i++) {
+        buf_printf(out, "worker %d: ", worker->place.worker);
+        worker->ships[i].use->type->describe(worker->ships[i].handle, now_ms, out);
+    }
+}
+
+/* Once a second, into memory that is there already. */
+static void publish_now(struct worker *worker, int64_t now_ms) {
+    struct stats stats;
+    gather(worker, &stats);
+    describe(worker, now_ms, &worker->describe);
+    pthread_mutex_lock(&worker->publish_lock);
+    worker->published = stats;
+    buf_clear(&worker->published_describe);
+    buf_add(&worker->published_describe, buf_span(&worker->describe));
+    pthread_mutex_unlock(&worker->publish_lock);
+    worker->published_ms = now_ms;
+}
+
+static void publish(struct worker *worker) {
+    int64_t now_ms = clock_monotonic_ms();
+    if (now_ms - worker->published_ms >= PUBLISH_MS) {
+        publish_now(worker, now_ms);
+    }
+}
+
+void worker_stats(struct worker *worker, struct stats *stats, struct buf *describe) {
+    pthread_mutex_lock(&worker->publish_lock);
+    *stats = worker->published;
+    buf_add(describe, buf_span(&worker->published_describe));
+    pthread_mutex_unlock(&worker->publish_lock);
+}
+
+static int open_ships(struct worker *worker, struct err *err) {
+    const struct settings *settings = worker->env->settings;
+    worker->ships = xcalloc(settings->output_count, sizeof(struct ship));
+    for (size_t i = 0; i < settings->output_count; i++) {
+        const struct output_use *use = &settings->outputs[i];
+        struct output_place place = {
+            .sharers = worker->place.workers * (int)settings->input_count,
+            .ring_bytes = ship_ring_bytes(use, (size_t)settings->parcel_bytes),
+            .dead = worker->dead,
+        };
+        if (ship_open(&worker->ships[i], use, &place, worker->env->output_style[i],
+                      (size_t)settings->parcel_bytes, err) != 0) {
+            return -1;
+        }
+        worker->ship_count++;
+    }
+    return 0;
+}
+
+int worker_open(const struct worker_env *env, const struct input_use *use,
+                const struct input_place *place, struct worker **out, struct err *err) {
+    struct worker *worker = xcalloc(1, sizeof(*worker));
+    *worker = (struct worker){
+        .env = env,
+        .use = use,
+        .place = *place,
+        .output_log = {.burst = 5, .every_ms = 10000},
+        .input_log = {.burst = 5, .every_ms = 10000},
+        .bad_log = {.burst = 10, .every_ms = 5000},
+    };
+    pthread_mutex_init(&worker->publish_lock, NULL);
+    buf_init(&worker->describe, DESCRIBE_MAX);
+    buf_init(&worker->published_describe, DESCRIBE_MAX);
+    worker->decoder = env->decoder->open(&env->decode);
+    worker->dead = dead_letter_open(&env->settings->dead_letter);
+    worker->dossiers =
+        dossier_cache_open((size_t)env->settings->dossier_bytes, env->styles, env->style_count);
+    if (open_ships(worker, err) != 0 ||
+        use->type->open(use->conf, place, &worker->input, err) != 0) {
+        worker_close(worker);
+        return -1;
+    }
+    *out = worker;
+    return 0;
+}
+
+int worker_start(struct worker *worker, struct err *err) {
+    int result = pthread_create(&worker->thread, NULL, worker_main, worker);
+    if (result != 0) {
+        errno = result;
+        return err_sys(err, ERR_STOP, "a thread for input %s", worker->use->type->name);
+    }
+    worker->started = true;
+    return 0;
+}
+
+bool worker_has_failed(const struct worker *worker) {
+    return atomic_load(&worker->failed);
+}
+
+bool worker_is_done(const struct worker *worker) {
+    return !worker->started || atomic_load(&worker->done);
+}
+
+int worker_join(struct worker *worker, struct err *err) {
+    if (!worker->started) {
+        return 0;
+    }
+    pthread_join(worker->thread, NULL);
+    worker->started = false;
+    publish_now(worker, clock_monotonic_ms());
+    if (worker->failed) {
+        *err = worker->err;
+        return -1;
+    }
+    return 0;
+}
+
+void worker_close(struct worker *worker) {
+    if (!worker) {
+        return;
+    }
+    if (worker->input) {
+        worker->use->type->close(worker->input);
+    }
+    for (size_t i = 0; i < worker->ship_count; i++) {
+        ship_close(&worker->ships[i]);
+    }
+    free(worker->ships);
+    dead_letter_close(worker->dead);
+    dossier_cache_close(worker->dossiers);
+    worker->env->decoder->close(worker->decoder);
+    buf_done(&worker->describe);
+    buf_done(&worker->published_describe);
+    pthread_mutex_destroy(&worker->publish_lock);
+    free(worker);
+}

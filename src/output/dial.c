@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* See dial.h. */
+#include "output/dial.h"
+
+#include <stdlib.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include "base/net.h"
+#include "base/xalloc.h"
+#include "core/backoff.h"
+
+enum { CONNECT_TIMEOUT_MS = 10000 };
+
+enum dial_step { DIAL_IDLE, DIAL_RESOLVING, DIAL_CONNECTING };
+
+struct dial {
+    const struct hostport *target;
+    struct net_lookup *lookup;
+    enum dial_step step;
+    struct net_answer answer;
+    size_t next_address;
+    int fd;                /* while connecting */
+    int64_t deadline_ms;   /* of this address */
+    int64_t not_before_ms; /* of the next attempt */
+    struct backoff backoff;
+    uint64_t random;
+};
+
+struct dial *dial_open(const struct hostport *target) {
+    struct dial *dial = xcalloc(1, sizeof *dial);
+    dial->target = target;
+    dial->lookup = net_lookup_open(target->host, target->port, SOCK_STREAM);
+    dial->fd = -1;
+    dial->not_before_ms = INT64_MIN;
+    if (getrandom(&dial->random, sizeof dial->random, 0) < 0) {
+        dial->random = (uint64_t)(uintptr_t)dial; /* jitter need not be secret */
+    }
+    dial->random |= 1;
+    return dial;
+}
+
+void dial_close(struct dial *dial) {
+    if (!dial) {
+        return;
+    }
+    net_lookup_close(dial->lookup);
+    if (dial->fd >= 0) {
+        close(dial->fd);
+    }
+    free(dial);
+}
+
+/* xorshift64: good enough to keep clients out of step. */
+static uint32_t next_random(struct dial *dial) {
+    dial->random ^= dial->random << 13;
+    dial->random ^= dial->random >> 7;
+    dial->random ^= dial->random << 17;
+    return (uint32_t)(dial->random >> 32);
+}
+
+static void back_off(struct dial *dial, int64_t now_ms) {
+    dial->step = DIAL_IDLE;
+    dial->not_before_ms = now_ms + backoff_next(&dial->backoff, next_random(dial));
+}
+
+void dial_lost(struct dial *dial, bool worked, int64_t now_ms) {
+    if (worked) {
+        backoff_reset(&dial->backoff);
+    }
+    back_off(dial, now_ms);
+}
+
+/* Begins with the next address; when none is left the attempt has failed with *err as it is. */
+static int next_address(struct dial *dial, int64_t now_ms, struct err *err) {
+    while (dial->next_address < dial->answer.count) {
+        dial->fd = net_connect(&dial->answer.addresses[dial->next_address++], err);
+        if (dial->fd >= 0) {
+            dial->step = DIAL_CONNECTING;
+            dial->deadline_ms = now_ms + CONNECT_TIMEOUT_MS;
+            return 0;
+        }
+    }
+    back_off(dial, now_ms);
+    return -1;
+}
+
+static int turn_resolving(struct dial *dial, int64_t now_ms, struct err *err) {
+    int result = net_lookup_poll(dial->lookup, &dial->answer, err);
+    if (result < 0) {
+        back_off(dial, now_ms);
+        return -1;
+    }
+    dial->next_address = 0;
+    return result == 0 ? 0 : next_address(dial, now_ms, err);
+}
+
+static int turn_connecting(struct dial *dial, int64_t now_ms, int *fd, struct err *err) {
+    int result = net_connected(dial->fd, err);
+    if (result == 0 && now_ms < dial->deadline_ms) {
+        return 0;
+    }
+    if (result > 0) {
+        *fd = dial->fd;
+        dial->fd = -1;
+        dial->step = DIAL_IDLE;
+        return 1;
+    }
+    char text[NET_TEXT_MAX];
+    net_format(&dial->answer.addresses[dial->next_address - 1], text);
+    if (result == 0) {
+        err_set(err, ERR_RETRY, "no answer within %d s", CONNECT_TIMEOUT_MS / 1000);
+    }
+    err_wrap(err, "%s", text);
+    close(dial->fd);
+    dial->fd = -1;
+    return next_address(dial, now_ms, err);
+}
+
+int dial_turn(struct dial *dial, int64_t now_ms, int *fd, struct err *err) {
+    int result = 0;
+    if (dial->step == DIAL_IDLE && now_ms >= dial->not_before_ms) {
+        net_lookup_start(dial->lookup);
+        dial->step = DIAL_RESOLVING;
+    }
+    if (dial->step == DIAL_RESOLVING) {
+        result = turn_resolving(dial, now_ms, err);
+    }
+    if (dial->step == DIAL_CONNECTING) {
+        result = turn_connecting(dial, now_ms, fd, err);
+    }
+    return result;
+}
+
+int dial_poll(const struct dial *dial, int64_t now_ms, struct pollfd *fds, int *wait_ms) {
+    int64_t until_ms = dial->step == DIAL_CONNECTING ? dial->deadline_ms
+                       : dial->step == DIAL_IDLE     ? dial->not_before_ms
+                                                     : INT64_MAX;
+    if (until_ms <= now_ms) {
+        *wait_ms = 0;
+    } else if (until_ms - now_ms < *wait_ms) {
+        *wait_ms = (int)(until_ms - now_ms);
+    }
+    if (dial->step == DIAL_IDLE) {
+        return 0;
+    }
+    bool resolving = dial->step == DIAL_RESOLVING;
+    *fds = (struct pollfd){.fd = resolving ? net_lookup_fd(dial->lookup) : dial->fd,
+                           .events = resolving ? POLLIN : POLLOUT};
+    return 1;
+}
+
+const char *dial_state(const struct dial *dial, int64_t now_ms) {
+    switch (dial->step) {
+    case DIAL_RESOLVING:
+        return "resolving";
+    case DIAL_CONNECTING:
+        return "connecting";
+    case DIAL_IDLE:
+        break;
+    }
+    return now_ms < dial->not_before_ms ? "waiting to connect again" : "not connected";
+}

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Getting a connected socket to a target without ever waiting: the name is resolved anew for each
+ * attempt, its addresses are tried one after the other, and after a failure the next attempt waits
+ * by core/backoff. Used by outputs over TCP; what becomes of the socket is theirs.
+ */
+#pragma once
+
+#include <poll.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "config/option.h"
+
+struct dial;
+
+/* For one target; `target` outlives it. */
+struct dial *dial_open(const struct hostport *target);
+void dial_close(struct dial *dial);
+
+/*
+ * Goes on with connecting, which it begins when the time for it has come. 1: connected, *fd is the
+ * caller's; 0: under way; -1: an attempt failed (ERR_RETRY), it will go on by itself.
+ */
+int dial_turn(struct dial *dial, int64_t now_ms, int *fd, struct err *err);
+
+/* What to wait for: fills at most one entry, returns how many, lowers *wait_ms. */
+int dial_poll(const struct dial *dial, int64_t now_ms, struct pollfd *fds, int *wait_ms);
+
+/* The connection that it gave was lost: the next attempt waits, for the first step of the back-off
+   when that connection had worked. */
+void dial_lost(struct dial *dial, bool worked, int64_t now_ms);
+
+/* One of "resolving", "connecting", "waiting to connect again", "not connected". */
+const char *dial_state(const struct dial *dial, int64_t now_ms);

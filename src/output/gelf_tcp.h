@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The settings of gelf_tcp as its table fills them, for gelf_tcp.c and for what opens one without a
+ * configuration file (the demo, tests).
+ */
+#pragma once
+
+#include "core/output.h"
+
+struct gelf_tcp_conf {
+    struct output_common common;
+    struct hostport_list hosts; /* exactly one for now */
+    int64_t dead_after_ms, confirm_after_ms, settle_delay_ms, peer_buffer_bytes;
+    const struct yaml_node *tls; /* not yet */
+    char *balance;               /* not yet */
+};
