@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The commands as a person types them: what they print, where, and with which exit code they end."""
+"""The commands as a person types them: what they print, where, and with which exit code they end.
+
+Commands that look at words, tables and files do so in one thread: threaded=False. `run` and `peek` start workers.
+"""
 
 import contextlib
 import gzip
@@ -83,7 +86,7 @@ def check_says(text, wanted):
         check_equal(one in text, True, f"'{one}' is said in:\n{text}\n")
 
 
-@story(limit_s=60)
+@story(threaded=False)
 def story_check_of_a_good_configuration(env):
     """Given a configuration with tables, files and a receiver that is not there; then `check` loads the tables,
     opens the files, says what it saw, stays on the machine, changes nothing, and ends with 0."""
@@ -99,7 +102,7 @@ def story_check_of_a_good_configuration(env):
         check_equal(sorted(path.rglob("*")), before, "files afterwards")
 
 
-@story(limit_s=60)
+@story(threaded=False)
 def story_check_says_when_it_runs_as_another_user(env):
     """Given a state that belongs to another user; then `check` names both."""
     with folder() as path:
@@ -113,7 +116,7 @@ def story_check_says_when_it_runs_as_another_user(env):
         check_says(out, ["owner 54321", "the service as 54321"])
 
 
-@story(limit_s=120)
+@story(threaded=False)
 def story_check_names_the_place_of_every_kind_of_mistake(env):
     """Given configurations with one mistake each; then `check` ends with 78 and names file:line:column, the
     setting, what was found and what is allowed; nothing on stdout."""
@@ -126,7 +129,7 @@ def story_check_names_the_place_of_every_kind_of_mistake(env):
             check_equal((out, len(err.splitlines())), ("", 1), f"stdout, and lines on stderr for {text!r}: {err}")
 
 
-@story(limit_s=30)
+@story(threaded=False)
 def story_check_shows_all_mistakes_at_once(env):
     """Given a file with a mistake in every part; then each is shown, `run` refuses it with the same words and
     78, and so does every command that takes a configuration."""
@@ -153,7 +156,7 @@ outputs:
             check_equal(said, err, f"what {command[0]} says")
 
 
-@story(limit_s=30)
+@story(threaded=False)
 def story_check_of_what_is_missing(env):
     """Given a file, a database or a configuration that is not there, or a database that is broken; then `check`
     ends with 78 and names it; the parts that are fine are still reported."""
@@ -172,7 +175,7 @@ def story_check_of_what_is_missing(env):
         check_says(err, ["none.yaml", "No such file"])
 
 
-@story(limit_s=30)
+@story()
 def story_check_online_tries_the_receiver(env):
     """Given nobody on the receiver's port; then `check` is fine, and `check --online` is not and says why."""
     port = free_port()
@@ -184,7 +187,7 @@ def story_check_online_tries_the_receiver(env):
         check_says(out, ["FAILED", str(port), "refused"])
 
 
-@story(limit_s=30)
+@story(threaded=False)
 def story_enrich_reads_everything(env):
     """Given lines on stdin, in files, and in gzip; then `enrich` prints one message per line, in order, and the
     same for all three; keys as in GELF, all fields, no configuration needed."""
@@ -204,7 +207,7 @@ def story_enrich_reads_everything(env):
     check_equal("_event_uid" in first, True, "the field set is `all`")
 
 
-@story(limit_s=30)
+@story(threaded=False)
 def story_enrich_with_a_format_and_a_query(env):
     """Given lines of a format of one's own, as AWS writes it; then --format reads them and --query picks."""
     lines = "".join(f"{n}.{n}.{n}.{n} 10.0.0.{n} {'ACCEPT' if n % 2 else 'REJECT'} {n * 100}\n" for n in range(1, 11))
@@ -218,7 +221,7 @@ def story_enrich_with_a_format_and_a_query(env):
         check_equal([m["_bytes"] // 100 for m in messages(out)], wanted, query)
 
 
-@story(limit_s=30)
+@story(threaded=False)
 def story_enrich_takes_a_configuration(env):
     """Given -c; then its tables and its `messages` apply, and neither its inputs nor its outputs."""
     with folder(f_yaml=TABLES + SOURCE + SINK + "messages: {fields: {set: standard}, host: here}\n") as path:
@@ -233,7 +236,7 @@ def story_enrich_takes_a_configuration(env):
     check_equal((three["_src_addr_country_code"], three["_src_addr_city_name"]), ("GB", "Boxford"), "geo")
 
 
-@story(limit_s=30)
+@story(threaded=False)
 def story_enrich_sums_up_bad_lines(env):
     """Given bad lines among good ones; then the good ones are printed, the bad ones summed up by reason on stderr,
     and the exit code is 0."""
@@ -244,7 +247,7 @@ def story_enrich_sums_up_bad_lines(env):
     check_equal(len(err.splitlines()), 1, "lines on stderr")
 
 
-@story(limit_s=30)
+@story(threaded=False)
 def story_enrich_sizes(env):
     """Given --sizes; then fields with their bytes are printed in place of messages, with the mean and GB a day."""
     data = flows.text(0, 1000)
@@ -257,7 +260,7 @@ def story_enrich_sizes(env):
     check_equal(total, len(plain.encode()) - 1000, "bytes of all messages")
 
 
-@story(limit_s=30)
+@story()
 def story_peek_at_files(env):
     """Given files with good and bad lines; then `peek` prints some messages and a summary of all it read, sends
     nothing and keeps no position; again it prints the same."""
@@ -272,7 +275,7 @@ def story_peek_at_files(env):
         check_says(out, ["Seen:", "Bad lines: 1", "Formats:", "Addresses: 80", "internal", "Age of the records"])
 
 
-@story(limit_s=30)
+@story(threaded=False)
 def story_lookup(env):
     """Given tables; then `lookup` prints the dossier of each address, for people and as JSON, one object a line."""
     with folder(f_yaml=TABLES) as path:
@@ -286,7 +289,7 @@ def story_lookup(env):
     check_equal((three["threat_indicated"], three["threat_indicated_listed"]), (True, True), "the third")
 
 
-@story(limit_s=60)
+@story(threaded=False)
 def story_wrong_usage(env):
     """Given words that a command does not know; then it ends with 2, says on stderr what is wrong and where help
     is, and prints nothing on stdout."""
@@ -307,7 +310,7 @@ def story_wrong_usage(env):
         check_equal(out, "", f"stdout of {words}")
 
 
-@story(limit_s=60)
+@story(threaded=False)
 def story_help_and_version(env):
     """Given --help, for all and for each command, and --version; then it is on stdout, and the exit code is 0."""
     out, err = Flowgelf.command("--help")
@@ -320,7 +323,7 @@ def story_help_and_version(env):
     check_says(out, ["librdkafka", "OpenSSL", "zlib", "libcurl"])
 
 
-@story(limit_s=30)
+@story()
 def story_log_as_json(env):
     """Given --log-format json; then each line on stderr is one JSON object."""
     with folder(flows_log=flows.text(0, 5)) as path:
@@ -331,7 +334,7 @@ def story_log_as_json(env):
     check_equal(len(messages(err)) > 3, True, "lines of the log")
 
 
-@story(limit_s=30)
+@story()
 def story_outputs_file_and_stdout(env):
     """Given the outputs stdout and file at once; then both get every message, one JSON object a line."""
     with folder(flows_log=flows.text(0, 500)) as path:

@@ -8,9 +8,9 @@ from . import flows
 from .base import NotRun, StoryFailed, check_equal, free_port, story, wait_until
 from .broker import Broker
 from .program import Flowgelf
-from .receiver import GelfTcpReceiver, GelfUdpReceiver, ReceiverProcess
+from .receiver import UDP_FITS, GelfTcpReceiver, GelfUdpReceiver, ReceiverProcess, Together
 
 __all__ = [
     "Broker", "Flowgelf", "GelfTcpReceiver", "GelfUdpReceiver", "NotRun", "ReceiverProcess",
-    "StoryFailed", "check_equal", "flows", "free_port", "story", "wait_until",
+    "StoryFailed", "Together", "UDP_FITS", "check_equal", "flows", "free_port", "story", "wait_until",
 ]

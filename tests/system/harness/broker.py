@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """A real Apache Kafka broker: one JVM, KRaft, one node, loopback only, data in a temporary folder.
 
-The jars come from Maven by tests/system/kafka/pom.xml into build/kafka/lib, once. Where they cannot be had,
-or java or kcat is missing, NotRun says so.
+It has three listeners for clients: in the clear (`address`), with TLS (`tls_address`), and with TLS and SASL
+(`sasl_address`, for USER with PLAIN or SCRAM-SHA-256). The jars come from Maven by tests/system/kafka/pom.xml into
+build/kafka/lib, once. Where they cannot be had, or java, kcat or openssl is missing, NotRun says so.
 """
 
 import shutil
@@ -11,11 +12,12 @@ import tempfile
 import time
 from pathlib import Path
 
-from . import wire
-from .base import BUILD, ROOT, NotRun, StoryFailed, free_port, stop_process, tail, wait_until
+from . import certificates, wire
+from .base import BUILD, ROOT, SLOWNESS, NotRun, StoryFailed, free_port, stop_process, tail, wait_until
 
 POM = ROOT / "tests/system/kafka/pom.xml"
 CLUSTER_ID = "Zmxvd2dlbGYtc3RvcmllcyE"
+USER, PASSWORD = "flowlogs", "correct horse"
 JAVA = ["java", "-Xms128m", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1",
         "-Djava.awt.headless=true"]
 COPY = "org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy-dependencies"
@@ -31,8 +33,17 @@ PROPERTIES = """\
 process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@127.0.0.1:{controller_port}
-listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}
-advertised.listeners=PLAINTEXT://127.0.0.1:{port}
+listeners=PLAINTEXT://127.0.0.1:{port},TLS://127.0.0.1:{tls_port},SASL://127.0.0.1:{sasl_port},\
+  CONTROLLER://127.0.0.1:{controller_port}
+advertised.listeners=PLAINTEXT://127.0.0.1:{port},TLS://127.0.0.1:{tls_port},SASL://127.0.0.1:{sasl_port}
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,TLS:SSL,SASL:SASL_SSL,CONTROLLER:PLAINTEXT
+ssl.keystore.type=PEM
+ssl.keystore.location={keystore}
+listener.name.sasl.sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-256
+listener.name.sasl.plain.sasl.jaas.config=\
+  org.apache.kafka.common.security.plain.PlainLoginModule required user_{user}="{password}";
+listener.name.sasl.scram-sha-256.sasl.jaas.config=\
+  org.apache.kafka.common.security.scram.ScramLoginModule required;
 controller.listener.names=CONTROLLER
 inter.broker.listener.name=PLAINTEXT
 log.dirs={data}
@@ -81,14 +92,17 @@ class Broker:
     """Start with start(); `with Broker() as broker:` starts it and removes all at the end."""
 
     def __init__(self):
-        for tool in ("java", "kcat"):
+        for tool in ("java", "kcat", "openssl"):
             if not shutil.which(tool):
                 raise NotRun("kafka", f"{tool} is missing")
         self.classpath = f"{jars()}/*"
         self.folder = Path(tempfile.mkdtemp(prefix="flowgelf-kafka-"))
         self.log_path = self.folder / "broker.log"
         self.process = None
-        self.port = free_port()
+        self.port, self._tls_port, self._sasl_port = free_port(), free_port(), free_port()
+        self.authority_path = certificates.make_authority(self.folder)
+        self.password_path = self.folder / "password"
+        self.password_path.write_text(PASSWORD + "\n")
         self._configure()
 
     def __enter__(self):
@@ -103,15 +117,26 @@ class Broker:
         return f"127.0.0.1:{self.port}"
 
     @property
+    def tls_address(self):
+        return f"127.0.0.1:{self._tls_port}"
+
+    @property
+    def sasl_address(self):
+        return f"127.0.0.1:{self._sasl_port}"
+
+    @property
     def _endpoint(self):
         return ("127.0.0.1", self.port)
 
     def _configure(self):
         (self.folder / "log4j.properties").write_text(LOG4J)
         (self.folder / "server.properties").write_text(PROPERTIES.format(
-            port=self.port, controller_port=free_port(), data=self.folder / "data"))
+            port=self.port, tls_port=self._tls_port, sasl_port=self._sasl_port, controller_port=free_port(),
+            keystore=certificates.make_server(self.folder, self.authority_path), user=USER, password=PASSWORD,
+            data=self.folder / "data"))
         self._java("kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c",
-                   str(self.folder / "server.properties"))
+                   str(self.folder / "server.properties"),
+                   "--add-scram", f"SCRAM-SHA-256=[name={USER},password={PASSWORD}]")
 
     def _command(self, main_class, *args):
         return [*JAVA, f"-Dlog4j.configuration=file:{self.folder}/log4j.properties",
@@ -120,7 +145,7 @@ class Broker:
     def _java(self, main_class, *args):
         with self.log_path.open("ab") as log:
             done = subprocess.run(self._command(main_class, *args), stdin=subprocess.DEVNULL,
-                                  stdout=log, stderr=log, timeout=60)
+                                  stdout=log, stderr=log, timeout=180 * SLOWNESS)
         if done.returncode != 0:
             raise StoryFailed(f"{main_class} failed:\n{tail(self.log_path)}")
 
@@ -130,7 +155,7 @@ class Broker:
             self.process = subprocess.Popen(
                 self._command("kafka.Kafka", str(self.folder / "server.properties")),
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-        wait_until("the broker serves consumer groups", self._is_ready, 60, 0.1)
+        wait_until("the broker serves consumer groups", self._is_ready, 180, 0.1)
 
     def _is_ready(self):
         if self.process.poll() is not None:
@@ -139,7 +164,7 @@ class Broker:
 
     def stop(self):
         """Ends the JVM in good order; data stay."""
-        stop_process(self.process, 30)
+        stop_process(self.process)
 
     def kill(self):
         """Ends the JVM with SIGKILL; data stay."""
@@ -192,6 +217,10 @@ class Broker:
         where = [] if partition is None else ["-p", str(partition)]
         self._kcat(["-P", "-t", topic, *where, "-X", "acks=all"], data)
 
+    def produce_at(self, topic, partition, timestamp_ms, lines):
+        """The same with a time of the messages' own."""
+        wire.produce(self._endpoint, topic, partition, timestamp_ms, [line.encode() for line in lines])
+
     def produce_bytes(self, topic, payload, partition=0):
         """One message of any bytes (a gzip envelope, say)."""
         path = self.folder / "payload"
@@ -211,7 +240,7 @@ class Broker:
 
     def _kcat(self, args, data=b""):
         done = subprocess.run(["kcat", "-b", self.address, *args], input=data,
-                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=120)
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=180 * SLOWNESS)
         if done.returncode != 0:
             raise StoryFailed(f"kcat {' '.join(args)}: {done.stderr.decode(errors='replace')}")
         return done.stdout

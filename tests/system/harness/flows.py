@@ -53,10 +53,16 @@ def gelf_tcp(receiver, **settings):
     return {"gelf_tcp": {"hosts": [receiver.address], **settings}}
 
 
-def kafka(broker, topic, group, **settings):
-    """Groups forget a dead member after 2 s here, so that stories are short."""
-    own = {"session.timeout.ms": 2000, "heartbeat.interval.ms": 300, **settings.pop("properties", {})}
-    return {"kafka": {"brokers": [broker.address], "topics": [topic], "group": group, "commit_interval": "500ms",
+# A group that forgets a member soon after it was killed, for stories that kill; and else one that keeps a member which
+# a loaded machine leaves without a turn for seconds.
+SHORT_SESSION = {"session.timeout.ms": 2000, "heartbeat.interval.ms": 300}
+LONG_SESSION = {"session.timeout.ms": 10_000, "heartbeat.interval.ms": 1000}
+
+
+def kafka(broker, topic, group, address=None, **settings):
+    own = {**LONG_SESSION, "reconnect.backoff.max.ms": 1000, **settings.pop("properties", {})}
+    return {"kafka": {"brokers": [address or broker.address], "topics": [topic], "group": group,
+                      "commit_interval": "500ms",
                       "properties": {key: str(value) for key, value in own.items()}, **settings}}
 
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The program under test: started with a configuration of its own, watched, ended, and checked to be clean."""
 
+import json
 import os
 import re
 import shutil
@@ -9,7 +10,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from .base import BUILD, ROOT, StoryFailed, wait_until
+from .base import BUILD, ROOT, SLOWNESS, StoryFailed, wait_until
 
 SANITIZER = re.compile(r"(AddressSanitizer|LeakSanitizer|ThreadSanitizer|runtime error:|Assertion `)")
 SANITIZER_EXIT = 99
@@ -120,16 +121,16 @@ class Flowgelf:
     def reload(self):
         self.process.send_signal(signal.SIGHUP)
 
-    def terminate(self, timeout_s=40):
+    def terminate(self, timeout_s=120):
         """TERM and the end in good order: exit code 0, no sanitizer's report."""
         if self.is_running:
             self.process.send_signal(signal.SIGTERM)
         return self.wait(timeout_s)
 
-    def wait(self, timeout_s=60, code=0):
+    def wait(self, timeout_s=180, code=0):
         """Waits for the end by itself and checks the exit code and the sanitizers."""
         try:
-            found = self.process.wait(timeout_s)
+            found = self.process.wait(timeout_s * SLOWNESS)
         except subprocess.TimeoutExpired:
             raise StoryFailed(f"flowgelf did not end in {timeout_s} s:\n{self.last_words()}") from None
         self._check_clean()
@@ -137,7 +138,7 @@ class Flowgelf:
             raise StoryFailed(f"flowgelf ended with {found}, not {code}:\n{self.last_words()}")
         return found
 
-    def wait_for_log(self, text, timeout_s=30):
+    def wait_for_log(self, text, timeout_s=120):
         """Waits until the running process has said `text` on stderr."""
 
         def is_said():
@@ -147,6 +148,14 @@ class Flowgelf:
             return said
 
         wait_until(f"flowgelf says '{text}'", is_said, timeout_s)
+
+    def position_of(self, path):
+        """How many bytes of the file the state says are delivered; -1: it says nothing of it."""
+        try:
+            rows = json.loads((self.state / "files.json").read_text())["files"]
+        except FileNotFoundError:
+            return -1
+        return next((row["position"] for row in rows if row["inode"] == path.stat().st_ino), -1)
 
     def counter(self, name):
         """A counter of the statistics that the program prints at its end; 0 when it prints none."""
@@ -169,9 +178,9 @@ class Flowgelf:
             raise StoryFailed(f"a sanitizer reports:\n{self.stderr[max(0, at - 200):at + 4000]}")
 
     @staticmethod
-    def command(*args, data=b"", code=0, timeout_s=60):
+    def command(*args, data=b"", code=0, timeout_s=120):
         """Runs another command of the program (enrich, check ...) to its end; returns (stdout, stderr) as text."""
-        done = subprocess.run([str(program_path()), *map(str, args)], input=data, timeout=timeout_s,
+        done = subprocess.run([str(program_path()), *map(str, args)], input=data, timeout=timeout_s * SLOWNESS,
                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=sanitizer_environment())
         out, err = done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace")
         if SANITIZER.search(err) or done.returncode != code:

@@ -4,8 +4,12 @@
 GelfTcpReceiver and GelfUdpReceiver run as threads of the test; ReceiverProcess runs a GelfTcpReceiver in a process of
 its own, so that it can be killed with unread bytes in its socket. What a receiver has read it keeps as counts by
 an id: the value of one field of the message (`id_field`), as text. `messages` holds the first `keep` in full.
+
+A story is never quicker than flowgelf by luck: what is to happen in the middle of a stream is told to the receiver
+beforehand (stall_after, hang_after), and the thread that reads obeys.
 """
 
+import fcntl
 import gzip
 import json
 import os
@@ -17,15 +21,21 @@ import struct
 import subprocess
 import sys
 import tempfile
+import termios
 import threading
 import time
 import zlib
 from collections import Counter
 from pathlib import Path
 
-from .base import StoryFailed, free_port, stop_process, wait_until
+from .base import SLOWNESS, StoryFailed, free_port, stop_process, wait_until
 
 DEFAULT_ID = "_interface_id"
+SO_RCVBUFFORCE = 33     # of Linux; Python has no name for it
+
+# So many datagrams, of any size up to 1420 bytes, find room in the kernel (net.core.rmem_max as it is everywhere) even
+# when nobody reads: stories that must get all send no more at a time.
+UDP_FITS = 150
 
 
 def unread_bytes(port):
@@ -38,6 +48,11 @@ def unread_bytes(port):
     return unread
 
 
+def waiting_bytes(sock):
+    """Bytes that can be read from the socket now."""
+    return struct.unpack("i", fcntl.ioctl(sock, termios.FIONREAD, bytes(4)))[0]
+
+
 class Collected:
     """Counts of ids, shared by all kinds of receivers; its methods may be called from any thread."""
 
@@ -46,6 +61,7 @@ class Collected:
         self._keep = keep
         self._lock = threading.Lock()
         self.ids = Counter()
+        self._total = 0
         self.size_bytes = 0     # of all messages read, without what is around them
         self.messages = []
         self.nonsense = []
@@ -60,6 +76,7 @@ class Collected:
             ids.append((found[1] or found[2]).decode() if found else "")
         with self._lock:
             self.ids.update(ids)
+            self._total += len(ids)
             self.size_bytes += sum(map(len, payloads))
         return ids
 
@@ -73,7 +90,7 @@ class Collected:
     def count(self):
         """How many messages were read, copies included."""
         with self._lock:
-            return sum(self.ids.values())
+            return self._total
 
     @property
     def distinct(self):
@@ -83,11 +100,36 @@ class Collected:
     @property
     def duplicates(self):
         with self._lock:
-            return sum(self.ids.values()) - len(self.ids)
+            return self._total - len(self.ids)
+
+    def ids_now(self):
+        with self._lock:
+            return Counter(self.ids)
 
     def missing(self, wanted):
         with self._lock:
             return set(wanted) - set(self.ids)
+
+
+class Threshold:
+    """When a receiver is to stall: `count` messages are read, and behind them at least `unread` bytes lie in each
+    of `connections` sockets."""
+
+    STANDSTILL_S = 0.3
+
+    def __init__(self, count, unread=0, connections=1):
+        self.count, self.unread, self.connections = count, unread, connections
+        self._most, self._since = -1, 0.0
+
+    def is_reached(self, sockets):
+        return self.unread == 0 or sum(waiting_bytes(s) >= self.unread for s in sockets) >= self.connections
+
+    def is_hopeless(self, sockets):
+        """No more comes: the kernel widens the window of a connection only while somebody reads it."""
+        total, now = sum(map(waiting_bytes, sockets)), time.monotonic()
+        if total != self._most:
+            self._most, self._since = total, now
+        return now - self._since > self.STANDSTILL_S
 
 
 class GelfTcpReceiver(Collected):
@@ -98,7 +140,7 @@ class GelfTcpReceiver(Collected):
     """
 
     def __init__(self, port=None, id_field=DEFAULT_ID, keep=1000, receive_buffer=None,
-                 answer_half_close=True, bytes_a_second=None, on_ids=None):
+                 answer_half_close=True, bytes_a_second=None, on_ids=None, on_stall=None):
         super().__init__(id_field, keep)
         self.port = port or free_port()
         self.receive_buffer = receive_buffer
@@ -107,8 +149,9 @@ class GelfTcpReceiver(Collected):
         self.connections = 0    # accepted since the start
         self.half_closes = 0    # FINs read
         self.half_open = []     # hung on purpose after a FIN
-        self._on_ids = on_ids
+        self._on_ids, self._on_stall = on_ids, on_stall
         self._stalled = threading.Event()
+        self._threshold = None  # a Threshold not yet reached
         self._todo = []         # callables for the thread, which alone touches sockets
         self._wake_r, self._wake_w = os.pipe()
         self._selector = selectors.DefaultSelector()
@@ -145,6 +188,15 @@ class GelfTcpReceiver(Collected):
         self._stalled.set()
         self._do(lambda: None)
 
+    def stall_after(self, count, unread=0, connections=1):
+        """The reading thread stalls by itself as soon as `count` messages are read in all, and then at least `unread`
+        bytes lie in the sockets of so many connections. Said before flowgelf starts, or before resume()."""
+        self._do(lambda: setattr(self, "_threshold", Threshold(count, unread, connections)))
+
+    def wait_for_stalled(self):
+        """Waits until the threshold of stall_after is reached."""
+        wait_until(f"the receiver has stalled, of {self.port} with {self.count} messages read", self._stalled.is_set)
+
     def resume(self):
         self._stalled.clear()
         self._do(lambda: None)
@@ -154,8 +206,9 @@ class GelfTcpReceiver(Collected):
         self._do(lambda: [self._drop(sock, reset=True) for sock in list(self._partial)])
 
     def finish(self):
-        """Closes every connection with FIN, unasked."""
-        self._do(lambda: [self._drop(sock) for sock in list(self._partial)])
+        """Ends every connection with FIN, unasked, and reads no more of it. Closing would send a reset besides, as
+        unread bytes are lost; so the sockets stay open until let_half_open_go()."""
+        self._do(lambda: [self._turn_away(sock) for sock in list(self._partial)])
 
     def go_away(self, reset=True):
         """As if the program had ended: no port, no connections. come_back() opens the same port again."""
@@ -182,7 +235,7 @@ class GelfTcpReceiver(Collected):
             return
         self._closed = True
         os.write(self._wake_w, b"x")
-        self._thread.join(10)
+        self._thread.join(30)
         for sock in [*self._partial, *self.half_open, self._listener]:
             if sock:
                 sock.close()
@@ -197,7 +250,7 @@ class GelfTcpReceiver(Collected):
         done = threading.Event()
         self._todo.append((action, done))
         os.write(self._wake_w, b"x")
-        if not done.wait(20):
+        if not done.wait(60 * SLOWNESS):
             raise StoryFailed("the receiver's thread does not answer")
 
     def _listen(self):
@@ -215,6 +268,7 @@ class GelfTcpReceiver(Collected):
         while not self._closed:
             for key, _ in self._selector.select(0.2):
                 self._handle(key.fileobj)
+            self._must_hold()  # stalls also when nothing comes any more
             while self._todo:
                 action, done = self._todo.pop(0)
                 action()
@@ -223,12 +277,27 @@ class GelfTcpReceiver(Collected):
     def _handle(self, source):
         if source == self._wake_r:
             os.read(source, 4096)
-        elif self._stalled.is_set():
+        elif self._must_hold():
             time.sleep(0.005)  # readable and not read: no spinning
         elif source is self._listener:
             self._accept()
         elif source in self._partial:
             self._read(source)
+
+    def _must_hold(self):
+        """Whether nothing is read or accepted now; stalls when it is time to."""
+        threshold = self._threshold
+        if self._stalled.is_set():
+            return True
+        if threshold is None or self.count < threshold.count:
+            return False
+        if threshold.is_reached(self._partial):
+            self._threshold = None
+            self._stalled.set()
+            if self._on_stall:
+                self._on_stall()
+            return True
+        return len(self._partial) >= threshold.connections and not threshold.is_hopeless(self._partial)
 
     def _accept(self):
         try:
@@ -269,6 +338,12 @@ class GelfTcpReceiver(Collected):
         del self._partial[sock]
         self.half_open.append(sock)
 
+    def _turn_away(self, sock):
+        self._selector.unregister(sock)
+        del self._partial[sock]
+        sock.shutdown(socket.SHUT_WR)
+        self.half_open.append(sock)
+
     def _drop(self, sock, reset=False):
         self._selector.unregister(sock)
         del self._partial[sock]
@@ -277,13 +352,44 @@ class GelfTcpReceiver(Collected):
         sock.close()
 
 
+class Together:
+    """Several receivers counted as one."""
+
+    def __init__(self, *receivers):
+        self._receivers = receivers
+
+    @property
+    def ids(self):
+        return sum((one.ids_now() for one in self._receivers), Counter())
+
+    @property
+    def count(self):
+        return sum(one.count for one in self._receivers)
+
+    @property
+    def size_bytes(self):
+        return sum(one.size_bytes for one in self._receivers)
+
+    @property
+    def distinct(self):
+        return len(self.ids)
+
+    @property
+    def duplicates(self):
+        return self.count - self.distinct
+
+    def missing(self, wanted):
+        return set(wanted) - set(self.ids)
+
+
 class ReceiverProcess:
     """A GelfTcpReceiver in a process of its own. kill() is SIGKILL; start() comes back on the same port.
 
-    The process appends the ids of what it has read to a file right after reading, so they outlive it.
+    The process appends the ids of what it has read to a file right after reading, so they outlive it. hang_after
+    (a count of one life, and the bytes that must lie unread then) makes it stop itself as hang() does.
     """
 
-    def __init__(self, id_field=DEFAULT_ID, receive_buffer=None, bytes_a_second=None):
+    def __init__(self, id_field=DEFAULT_ID, receive_buffer=None, bytes_a_second=None, hang_after=None):
         self.port = free_port()
         self._settings = {"port": self.port, "id_field": id_field, "keep": 0,
                           "receive_buffer": receive_buffer, "bytes_a_second": bytes_a_second}
@@ -291,7 +397,7 @@ class ReceiverProcess:
         os.close(handle)
         self._ids_path = Path(name)
         self._process = None
-        self.start()
+        self.start(hang_after)
 
     def __enter__(self):
         return self
@@ -303,11 +409,12 @@ class ReceiverProcess:
     def address(self):
         return f"127.0.0.1:{self.port}"
 
-    def start(self):
+    def start(self, hang_after=None):
         folder = Path(__file__).resolve().parents[1]
         code = "from harness.receiver import serve; serve()"
         self._process = subprocess.Popen(
-            [sys.executable, "-c", code, json.dumps(self._settings), str(self._ids_path)], cwd=folder,
+            [sys.executable, "-c", code, json.dumps(self._settings), str(self._ids_path),
+             json.dumps(hang_after)], cwd=folder,
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
         if self._process.stdout.readline() != b"ready\n":
             raise StoryFailed("the receiver's process did not start")
@@ -321,9 +428,14 @@ class ReceiverProcess:
     def hang(self):
         """SIGSTOP: the kernel still acknowledges, nobody reads."""
         self._process.send_signal(signal.SIGSTOP)
+        self.wait_for_hang()
+
+    def wait_for_hang(self):
         wait_until("the receiver's threads stand still", self._is_stopped)
 
     def _is_stopped(self):
+        if self._process.poll() is not None:
+            raise StoryFailed("the receiver's process ended by itself")
         tasks = Path(f"/proc/{self._process.pid}/task").glob("*/stat")
         return all(task.read_text().rpartition(")")[2].split()[0] == "T" for task in tasks)
 
@@ -349,23 +461,31 @@ class ReceiverProcess:
     def close(self):
         if self._process.poll() is None:
             self.wake()
-            stop_process(self._process, 5)
+            stop_process(self._process)
             self._process.stdout.close()
         self._ids_path.unlink()
 
 
 def serve():
-    """The main of ReceiverProcess: settings as JSON and the path for ids in argv."""
-    settings, path = json.loads(sys.argv[1]), sys.argv[2]
+    """The main of ReceiverProcess: settings as JSON, the path for ids, and when to hang in argv."""
+    settings, path, hang_after = json.loads(sys.argv[1]), sys.argv[2], json.loads(sys.argv[3])
     ids_file = os.open(path, os.O_WRONLY | os.O_APPEND)
 
     def write_ids(ids):
         if ids:
             os.write(ids_file, "".join(f"{name}\n" for name in ids).encode())
 
-    GelfTcpReceiver(**settings, on_ids=write_ids)
+    def hang():
+        said_ready.wait()
+        os.kill(os.getpid(), signal.SIGSTOP)
+
+    said_ready = threading.Event()
+    receiver = GelfTcpReceiver(**settings, on_ids=write_ids, on_stall=hang)
+    if hang_after:
+        receiver.stall_after(*hang_after)
     sys.stdout.write("ready\n")
     sys.stdout.flush()
+    said_ready.set()
     signal.pause()
 
 
@@ -380,7 +500,7 @@ class GelfUdpReceiver(Collected):
         self.chunked = 0
         self._pieces = {}
         self._sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        self._enlarge(receive_buffer)
         self._sock.bind(("127.0.0.1", port or 0))
         self._sock.settimeout(0.2)
         self.port = self._sock.getsockname()[1]
@@ -398,6 +518,19 @@ class GelfUdpReceiver(Collected):
     def address(self):
         return f"127.0.0.1:{self.port}"
 
+    def _enlarge(self, size_bytes):
+        try:
+            self._sock.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, size_bytes)
+        except PermissionError:  # then no more than net.core.rmem_max
+            self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, size_bytes)
+
+    @property
+    def dropped(self):
+        """Datagrams for which the kernel had no room, because nobody read in time."""
+        wanted = f":{self.port:04X}"
+        rows = (row.split() for row in Path("/proc/net/udp").read_text().splitlines()[1:])
+        return sum(int(cells[-1]) for cells in rows if cells[1].endswith(wanted))
+
     @property
     def incomplete(self):
         """Chunked messages of which a piece is lacking."""
@@ -408,7 +541,7 @@ class GelfUdpReceiver(Collected):
         self._thread.join(5)
         self._sock.close()
 
-    def wait_for(self, count, timeout_s=30):
+    def wait_for(self, count, timeout_s=120):
         wait_until(f"{count} messages came by UDP", lambda: self.count >= count, timeout_s)
 
     def _run(self):

@@ -7,9 +7,10 @@ request, so that nothing here needs mending after a broker's restart.
 
 import socket
 import struct
+import zlib
 
-LIST_OFFSETS, OFFSET_FETCH, FIND_COORDINATOR, DESCRIBE_GROUPS, CREATE_TOPICS, DELETE_TOPICS = (
-    2, 9, 10, 15, 19, 20)
+PRODUCE, LIST_OFFSETS, OFFSET_FETCH, FIND_COORDINATOR, DESCRIBE_GROUPS, CREATE_TOPICS, DELETE_TOPICS = (
+    0, 2, 9, 10, 15, 19, 20)
 
 
 class KafkaError(Exception):
@@ -55,7 +56,7 @@ def _receive(sock, size):
     return data
 
 
-def _call(address, api, version, body, timeout_s=20):
+def _call(address, api, version, body, timeout_s=60):
     head = struct.pack(">hhi", api, version, 1) + _string("stories")
     with socket.create_connection(address, timeout_s) as sock:
         sock.sendall(struct.pack(">i", len(head) + len(body)) + head + body)
@@ -73,9 +74,9 @@ def _check(code, what):
 def is_ready(address):
     """Whether a broker behind the address serves consumer groups (which makes it create their topic)."""
     try:
-        found = _call(address, FIND_COORDINATOR, 0, _string("ready"), 5).take("h") == 0
+        found = _call(address, FIND_COORDINATOR, 0, _string("ready"), 20).take("h") == 0
         asked = _string("ready") + _array([])
-        return found and _call(address, OFFSET_FETCH, 2, asked, 5).take("ih")[1] == 0
+        return found and _call(address, OFFSET_FETCH, 2, asked, 20).take("ih")[1] == 0
     except (OSError, struct.error):
         return False
 
@@ -92,6 +93,21 @@ def delete_topic(address, topic):
     reply = _call(address, DELETE_TOPICS, 0, _array([_string(topic)]) + struct.pack(">i", 15000))
     for name, code in reply.array(lambda: (reply.text(), reply.take("h"))):
         _check(code, f"deleting {name}")
+
+
+def _message(value, timestamp_ms):
+    """In the format of version 1, which brokers up to 3.x still take."""
+    body = struct.pack(">bbqii", 1, 0, timestamp_ms, -1, len(value)) + value
+    return struct.pack(">qiI", 0, len(body) + 4, zlib.crc32(body)) + body
+
+
+def produce(address, topic, partition, timestamp_ms, values):
+    messages = b"".join(_message(value, timestamp_ms) for value in values)
+    where = struct.pack(">ii", partition, len(messages)) + messages
+    reply = _call(address, PRODUCE, 2, struct.pack(">hi", -1, 15000) + _array([_string(topic) + _array([where])]))
+    for _, parts in reply.array(lambda: (reply.text(), reply.array(lambda: reply.take("ihqq")))):
+        for _, code, _, _ in parts:
+            _check(code, f"producing to {topic}/{partition}")
 
 
 def end_offsets(address, topic, partitions):
