@@ -14,7 +14,7 @@
 #include "cmd/cmd.h"
 
 const struct command *const commands[] = {
-    &cmd_run, &cmd_check, &cmd_enrich, &cmd_peek, &cmd_lookup, &cmd_demo, NULL,
+    &cmd_run, &cmd_check, &cmd_enrich, &cmd_peek, &cmd_lookup, &cmd_leases, &cmd_demo, NULL,
 };
 
 static void print_help(FILE *out) {

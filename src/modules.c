@@ -13,6 +13,7 @@
 
 static const struct input_type *const inputs[] = {
     &input_kafka_type,
+    &input_kinesis_type,
     &input_file_type,
     NULL,
 };

@@ -15,6 +15,12 @@ libflowgelf_a_SOURCES = \
 	src/base/err.h \
 	src/base/file.c \
 	src/base/file.h \
+	src/base/http.c \
+	src/base/http.h \
+	src/base/http_body.c \
+	src/base/http_call.c \
+	src/base/http_call.h \
+	src/base/http_error.c \
 	src/base/inflate.c \
 	src/base/inflate.h \
 	src/base/intern.c \
@@ -34,6 +40,7 @@ libflowgelf_a_SOURCES = \
 	src/base/prefixmap.c \
 	src/base/prefixmap.h \
 	src/base/put.h \
+	src/base/random.h \
 	src/base/span.h \
 	src/base/utf8.h \
 	src/base/xalloc.c \
@@ -76,6 +83,8 @@ libflowgelf_a_SOURCES = \
 	src/core/enrich.h \
 	src/core/enricher.h \
 	src/core/input.h \
+	src/core/jobs.c \
+	src/core/jobs.h \
 	src/core/module.h \
 	src/core/output.h \
 	src/core/pipeline.c \
@@ -95,6 +104,38 @@ libflowgelf_a_SOURCES = \
 	src/core/stats.h \
 	src/core/worker.c \
 	src/core/worker.h \
+	src/aws/call.c \
+	src/aws/call.h \
+	src/aws/client.c \
+	src/aws/client.h \
+	src/aws/credentials.c \
+	src/aws/credentials.h \
+	src/aws/credentials_chain.c \
+	src/aws/credentials_endpoint.c \
+	src/aws/credentials_json.c \
+	src/aws/credentials_pause.c \
+	src/aws/credentials_process.c \
+	src/aws/credentials_source.h \
+	src/aws/credentials_sts.c \
+	src/aws/endpoint.c \
+	src/aws/fault.c \
+	src/aws/fault.h \
+	src/aws/ini.c \
+	src/aws/ini.h \
+	src/aws/keys.h \
+	src/aws/metadata.c \
+	src/aws/metadata.h \
+	src/aws/profile.c \
+	src/aws/profile.h \
+	src/aws/service.c \
+	src/aws/session.c \
+	src/aws/session.h \
+	src/aws/sigv4.c \
+	src/aws/sigv4.h \
+	src/aws/url.c \
+	src/aws/url.h \
+	src/aws/xml.c \
+	src/aws/xml.h \
 	src/decode/cloudwatch.c \
 	src/decode/lines.c \
 	src/decode/names.c \
@@ -118,6 +159,37 @@ libflowgelf_a_SOURCES = \
 	src/input/kafka_group.h \
 	src/input/kafka_offsets.c \
 	src/input/kafka_offsets.h \
+	src/input/kinesis.c \
+	src/input/kinesis_calls.c \
+	src/input/kinesis_check.c \
+	src/input/kinesis_check.h \
+	src/input/kinesis_conf.c \
+	src/input/kinesis_conf.h \
+	src/input/kinesis_file_store.c \
+	src/input/kinesis_handle.h \
+	src/input/kinesis_keeper.c \
+	src/input/kinesis_keeper.h \
+	src/input/kinesis_lease_store.c \
+	src/input/kinesis_out.c \
+	src/input/kinesis_reader.c \
+	src/input/kinesis_reader.h \
+	src/input/kinesis_reply.c \
+	src/input/kinesis_reply.h \
+	src/input/kinesis_steps.c \
+	src/input/kinesis_steps.h \
+	src/input/kinesis_store.h \
+	src/input/kinesis_types.c \
+	src/input/kinesis_types.h \
+	src/input/kpl.c \
+	src/input/kpl.h \
+	src/input/lease.c \
+	src/input/lease.h \
+	src/input/lease_shards.c \
+	src/input/lease_table.c \
+	src/input/lease_table.h \
+	src/input/lease_take.c \
+	src/input/lease_writer.c \
+	src/input/lease_writer.h \
 	src/enrich/accounts.c \
 	src/enrich/bare.c \
 	src/enrich/bare.h \
@@ -184,6 +256,7 @@ libflowgelf_a_SOURCES = \
 	src/cmd/demo_to.c \
 	src/cmd/demo_to.h \
 	src/cmd/enrich.c \
+	src/cmd/leases.c \
 	src/cmd/lines_output.c \
 	src/cmd/lines_output.h \
 	src/cmd/lookup.c \

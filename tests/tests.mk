@@ -5,11 +5,16 @@
 # One program each, from the source file of the same name: a new test is one new line.
 UNIT_TESTS = \
 	tests/unit/test_allocations \
+	tests/unit/test_aws_call \
+	tests/unit/test_aws_client \
+	tests/unit/test_aws_endpoint \
+	tests/unit/test_aws_profile \
 	tests/unit/test_backoff \
 	tests/unit/test_base64 \
 	tests/unit/test_buf \
 	tests/unit/test_chunk \
 	tests/unit/test_confirm \
+	tests/unit/test_credentials \
 	tests/unit/test_dead_letter \
 	tests/unit/test_demo_receiver \
 	tests/unit/test_demo_sample \
@@ -24,15 +29,25 @@ UNIT_TESTS = \
 	tests/unit/test_gelf_tcp \
 	tests/unit/test_gelf_udp \
 	tests/unit/test_geo \
+	tests/unit/test_http \
+	tests/unit/test_http_ceiling \
+	tests/unit/test_http_tls \
 	tests/unit/test_inflate \
 	tests/unit/test_input_file \
 	tests/unit/test_input_kafka \
 	tests/unit/test_intern \
 	tests/unit/test_internal \
 	tests/unit/test_ipaddr \
+	tests/unit/test_jobs \
 	tests/unit/test_json_read \
 	tests/unit/test_json_write \
 	tests/unit/test_kafka_offsets \
+	tests/unit/test_kinesis_file_store \
+	tests/unit/test_kinesis_reader \
+	tests/unit/test_kinesis_reply \
+	tests/unit/test_kinesis_steps \
+	tests/unit/test_kinesis_types \
+	tests/unit/test_kpl \
 	tests/unit/test_line \
 	tests/unit/test_log \
 	tests/unit/test_message \
@@ -47,16 +62,23 @@ UNIT_TESTS = \
 	tests/unit/test_query \
 	tests/unit/test_settings \
 	tests/unit/test_ship \
+	tests/unit/test_sigv4 \
 	tests/unit/test_snapshot \
 	tests/unit/test_threat \
 	tests/unit/test_worker \
+	tests/unit/test_xml \
 	tests/unit/test_yaml
 
 UNIT_FIXTURES = \
+	tests/unit/aws_peer.h \
+	tests/unit/aws_server.h \
 	tests/unit/data_file.h \
 	tests/unit/enrich_help.h \
+	tests/unit/http_scene.h \
+	tests/unit/http_server.h \
 	tests/unit/message_fixture.h \
 	tests/unit/parcels.h \
+	tests/unit/prefixes.h \
 	tests/unit/receiver.h \
 	tests/unit/unit.h
 
@@ -66,15 +88,23 @@ FUZZ_REPLAYS = \
 	tests/fuzz/replay_feed \
 	tests/fuzz/replay_gelf \
 	tests/fuzz/replay_json \
+	tests/fuzz/replay_kinesis_reply \
+	tests/fuzz/replay_kpl \
 	tests/fuzz/replay_line \
 	tests/fuzz/replay_payload \
+	tests/fuzz/replay_profile \
 	tests/fuzz/replay_query \
+	tests/fuzz/replay_xml \
 	tests/fuzz/replay_yaml
 
 tests_fuzz_replay_envelope_SOURCES = tests/fuzz/fuzz_envelope.c tests/fuzz/replay.c
 tests_fuzz_replay_feed_SOURCES = tests/fuzz/fuzz_feed.c tests/fuzz/replay.c
 tests_fuzz_replay_gelf_SOURCES = tests/fuzz/fuzz_gelf.c tests/fuzz/replay.c
 tests_fuzz_replay_json_SOURCES = tests/fuzz/fuzz_json.c tests/fuzz/replay.c
+tests_fuzz_replay_kinesis_reply_SOURCES = tests/fuzz/fuzz_kinesis_reply.c tests/fuzz/replay.c
+tests_fuzz_replay_kpl_SOURCES = tests/fuzz/fuzz_kpl.c tests/fuzz/replay.c
+tests_fuzz_replay_xml_SOURCES = tests/fuzz/fuzz_xml.c tests/fuzz/replay.c
+tests_fuzz_replay_profile_SOURCES = tests/fuzz/fuzz_profile.c tests/fuzz/replay.c
 tests_fuzz_replay_line_SOURCES = tests/fuzz/fuzz_line.c tests/fuzz/replay.c
 tests_fuzz_replay_payload_SOURCES = tests/fuzz/fuzz_payload.c tests/fuzz/replay.c
 tests_fuzz_replay_query_SOURCES = tests/fuzz/fuzz_query.c tests/fuzz/replay.c

@@ -1,19 +1,25 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* See base64.h. Both ways go three bytes or four characters at a time, front to back, so decoding
-   may overwrite its own input: what is written never passes what is read. */
+/* See base64.h. Both ways go three bytes or four characters at a time, front to back. Decoding may
+   overwrite its own input: after n times four characters at most 3n + 1 bytes are written. */
 #include "base/base64.h"
 
+#include <endian.h>
 #include <stdint.h>
+#include <string.h>
 
 static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
-/* Value of a character plus 1, so that what is not listed is 0. */
-#define RANGE4(c, v) [(c)] = (v), [(c) + 1] = (v) + 1, [(c) + 2] = (v) + 2, [(c) + 3] = (v) + 3
-#define RANGE13(c, v) \
-    RANGE4(c, v), RANGE4((c) + 4, (v) + 4), RANGE4((c) + 8, (v) + 8), [(c) + 12] = (v) + 12
-static const uint8_t value_plus_1[256] = {
-    RANGE13('A', 1), RANGE13('N', 14), RANGE13('a', 27), RANGE13('n', 40), RANGE4('0', 53),
-    RANGE4('4', 57), ['8'] = 61,       ['9'] = 62,       ['+'] = 63,       ['/'] = 64,
+/* VALID with the value of a character, 0 for what is not in the alphabet. */
+enum { VALID = 64 };
+#define RANGE4(c, v)                                                                   \
+    [(c)] = VALID | (v), [(c) + 1] = VALID | ((v) + 1), [(c) + 2] = VALID | ((v) + 2), \
+    [(c) + 3] = VALID | ((v) + 3)
+#define RANGE13(c, v)                                                 \
+    RANGE4(c, v), RANGE4((c) + 4, (v) + 4), RANGE4((c) + 8, (v) + 8), \
+        [(c) + 12] = VALID | ((v) + 12)
+static const uint8_t codes[256] = {
+    RANGE13('A', 0), RANGE13('N', 13),   RANGE13('a', 26),   RANGE13('n', 39),   RANGE4('0', 52),
+    RANGE4('4', 56), ['8'] = VALID | 60, ['9'] = VALID | 61, ['+'] = VALID | 62, ['/'] = VALID | 63,
 };
 
 static void encode_three(const uint8_t *in, char *out) {
@@ -25,7 +31,7 @@ static void encode_three(const uint8_t *in, char *out) {
 }
 
 void base64_encode(struct span bytes, struct buf *out) {
-    size_t len = base64_encoded_len(bytes.len);
+    size_t len = (bytes.len + 2) / 3 * 4;
     if (len == 0 || !buf_reserve(out, len)) {
         return;
     }
@@ -46,38 +52,46 @@ void base64_encode(struct span bytes, struct buf *out) {
     out->len += len;
 }
 
-/* `count` characters (2 to 4) to count - 1 bytes. Bits that say nothing must be zero. */
-static bool decode_some(const char *in, size_t count, char *out) {
-    uint32_t bits = 0;
-    for (size_t i = 0; i < 4; i++) {
-        uint32_t value = i < count ? value_plus_1[(uint8_t)in[i]] : 1;
-        if (value == 0) {
-            return false;
-        }
-        bits = bits << 6 | (value - 1);
+/* Four characters to 24 bits; false when one is not in the alphabet. */
+static inline bool join_four(const char *in, uint32_t *bits) {
+    uint32_t a = codes[(uint8_t)in[0]], b = codes[(uint8_t)in[1]];
+    uint32_t c = codes[(uint8_t)in[2]], d = codes[(uint8_t)in[3]];
+    *bits = (a ^ VALID) << 18 | (b ^ VALID) << 12 | (c ^ VALID) << 6 | (d ^ VALID);
+    return (a & b & c & d) >= VALID;
+}
+
+/* The last four, which alone may be padded. Bits that say nothing must be zero. */
+static ssize_t decode_last(const char *in, char *out) {
+    char four[4];
+    uint32_t bits;
+    memcpy(four, in, 4);
+    size_t padding = four[3] != '=' ? 0 : four[2] != '=' ? 1 : 2;
+    memset(four + 4 - padding, 'A', padding);
+    if (!join_four(four, &bits) || (bits & ((UINT32_C(1) << 8 * padding) - 1)) != 0) {
+        return -1;
     }
-    for (size_t i = 0; i + 1 < count; i++) {
-        out[i] = (char)(bits >> 16);
-        bits = bits << 8 & 0xffffff;
-    }
-    return bits == 0;
+    bits = htobe32(bits << 8);
+    memcpy(out, &bits, 3 - padding);
+    return (ssize_t)(3 - padding);
 }
 
 ssize_t base64_decode(struct span text, char *out) {
     if (text.len % 4 != 0) {
         return -1;
     }
+    if (text.len == 0) {
+        return 0;
+    }
+    const char *in = text.p, *last = text.p + text.len - 4;
     char *to = out;
-    for (size_t i = 0; i < text.len; i += 4) {
-        size_t count = 4;
-        if (i + 4 == text.len) {
-            count -= text.p[i + 3] == '=';
-            count -= count == 3 && text.p[i + 2] == '=';
-        }
-        if (!decode_some(text.p + i, count, to)) {
+    for (; in < last; in += 4, to += 3) {
+        uint32_t bits;
+        if (!join_four(in, &bits)) {
             return -1;
         }
-        to += count - 1;
+        bits = htobe32(bits << 8);
+        memcpy(to, &bits, 4); /* one byte too many: the next four characters overwrite it */
     }
-    return to - out;
+    ssize_t rest = decode_last(in, to);
+    return rest < 0 ? -1 : to - out + rest;
 }

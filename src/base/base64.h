@@ -12,19 +12,13 @@
 #include "base/buf.h"
 #include "base/span.h"
 
-/* How many characters `size` bytes become. */
-static inline size_t base64_encoded_len(size_t size) {
-    return (size + 2) / 3 * 4;
-}
-
-/* How many bytes `len` characters become at most. */
-static inline size_t base64_decoded_max(size_t len) {
-    return len / 4 * 3;
-}
-
 /* Appends the text of `bytes`; all of it, or nothing with out->overflow set. */
 void base64_encode(struct span bytes, struct buf *out);
 
-/* Writes at most base64_decoded_max(text.len) bytes to `out`, which may be the text's own memory.
-   Returns how many; -1 when the text is not Base64 (out is then undefined). */
+/*
+ * Writes at most text.len / 4 * 3 bytes to `out`, which may be text.p itself, so that a text can be
+ * decoded in place. Returns how many; -1 when the text is not Base64: a length that is no multiple
+ * of 4, a character outside of the alphabet, padding in the wrong place or over bits that are not
+ * zero (out, and a text decoded in place, are then undefined). Never allocates.
+ */
 ssize_t base64_decode(struct span text, char *out);

@@ -228,29 +228,16 @@ int file_lock(const char *path, struct err *err) {
     return fd;
 }
 
-static void fill_mark(const struct stat *st, struct file_mark *mark) {
-    *mark = (struct file_mark){
-        .dev = st->st_dev,
-        .ino = st->st_ino,
-        .size_bytes = st->st_size,
-        .mtime_ns = (int64_t)st->st_mtim.tv_sec * 1000000000 + st->st_mtim.tv_nsec,
-    };
-}
-
 int file_mark(const char *path, struct file_mark *mark, struct err *err) {
     struct stat st;
     if (stat(path, &st) < 0) {
         return fail(err, "look at", path);
     }
-    fill_mark(&st, mark);
-    return 0;
-}
-
-int file_mark_fd(int fd, struct file_mark *mark, struct err *err) {
-    struct stat st;
-    if (fstat(fd, &st) < 0) {
-        return err_sys(err, kind_of_errno(), "cannot look at descriptor %d", fd);
-    }
-    fill_mark(&st, mark);
+    *mark = (struct file_mark){
+        .dev = st.st_dev,
+        .ino = st.st_ino,
+        .size_bytes = st.st_size,
+        .mtime_ns = (int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec,
+    };
     return 0;
 }

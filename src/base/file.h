@@ -51,9 +51,8 @@ struct file_mark {
     int64_t mtime_ns; /* since 1970 */
 };
 
-/* The mark of what `path` (links followed) or an open descriptor is now. */
+/* The mark of what `path` (links followed) is now. */
 int file_mark(const char *path, struct file_mark *mark, struct err *err);
-int file_mark_fd(int fd, struct file_mark *mark, struct err *err);
 
 static inline bool file_mark_eq(const struct file_mark *a, const struct file_mark *b) {
     return a->dev == b->dev && a->ino == b->ino && a->size_bytes == b->size_bytes &&

@@ -192,9 +192,3 @@ size_t cidr_format(const struct cidr *cidr, char *out) {
     out[len++] = '/';
     return len + num_format_u64(cidr->bits, out + len);
 }
-
-bool cidr_contains(const struct cidr *cidr, const struct ipaddr *addr) {
-    struct ipaddr masked = *addr;
-    clear_behind(&masked, significant_bits(cidr));
-    return ipaddr_eq(&masked, &cidr->addr);
-}

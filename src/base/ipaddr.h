@@ -55,9 +55,6 @@ bool cidr_parse_masked(struct span text, struct cidr *cidr);
 /* Canonical text of a prefix, always with "/bits"; at most IPADDR_TEXT_MAX + 4 bytes. */
 size_t cidr_format(const struct cidr *cidr, char *out);
 
-/* Whether the address lies in the prefix; never across families. */
-bool cidr_contains(const struct cidr *cidr, const struct ipaddr *addr);
-
 /* An IPv4 address from its number in host order. */
 struct ipaddr ipaddr_v4(uint32_t host_order);
 

@@ -283,14 +283,6 @@ struct prefixmap *prefixmap_finish(struct prefixmap_builder *builder) {
     return map;
 }
 
-void prefixmap_abandon(struct prefixmap_builder *builder) {
-    if (builder) {
-        free(builder->narrow.data);
-        free(builder->wide.data);
-        free(builder);
-    }
-}
-
 static void tree_done(struct tree *tree) {
     for (int level = 0; level < tree->depth; level++) {
         free(tree->keys[level]);
@@ -353,18 +345,4 @@ uint32_t prefixmap_find(const struct prefixmap *map, const struct ipaddr *addr) 
     }
     wide_key key = (wide_key)be64toh(addr->halves[0]) << 64 | be64toh(addr->halves[1]);
     return tree_find(&map->wide, key, true);
-}
-
-static size_t tree_bytes(const struct tree *tree) {
-    size_t block = tree->is_wide ? WIDE_BLOCK : NARROW_BLOCK;
-    size_t bytes = tree->count[0] * sizeof(uint32_t);
-    for (int level = 0; level < tree->depth; level++) {
-        bytes += (tree->count[level] + block - 1) / block * block *
-                 (tree->is_wide ? sizeof(wide_key) : sizeof(uint32_t));
-    }
-    return bytes;
-}
-
-size_t prefixmap_size_bytes(const struct prefixmap *map) {
-    return sizeof(*map) + tree_bytes(&map->narrow) + tree_bytes(&map->wide);
 }

@@ -37,14 +37,8 @@ void prefixmap_add(struct prefixmap_builder *builder, const struct cidr *prefix,
 /* The map of all that was added; the builder is gone. The map is the caller's (prefixmap_free). */
 struct prefixmap *prefixmap_finish(struct prefixmap_builder *builder);
 
-/* Gives up a builder. NULL is fine. */
-void prefixmap_abandon(struct prefixmap_builder *builder);
-
 /* NULL is fine. */
 void prefixmap_free(struct prefixmap *map);
 
 /* The value at an address, PREFIXMAP_NONE when no prefix holds it. Families never mix. */
 uint32_t prefixmap_find(const struct prefixmap *map, const struct ipaddr *addr);
-
-/* Bytes of memory that the map holds. */
-size_t prefixmap_size_bytes(const struct prefixmap *map);

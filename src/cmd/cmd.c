@@ -53,6 +53,13 @@ int cmd_load_text(struct span text, const char *name, struct settings **settings
     return print_errors(result, &errors);
 }
 
+void cmd_block_signals(sigset_t *signals) {
+    sigemptyset(signals);
+    sigaddset(signals, SIGTERM);
+    sigaddset(signals, SIGINT);
+    pthread_sigmask(SIG_BLOCK, signals, NULL);
+}
+
 int cmd_fail(const struct command *command, const struct err *err) {
     fprintf(stderr, "flowgelf %s: %s\n", command->name, err->text);
     return err->kind == ERR_CONFIG ? EXIT_CONFIG : EXIT_RUN;

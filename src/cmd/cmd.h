@@ -5,6 +5,8 @@
  */
 #pragma once
 
+#include <signal.h>
+
 #include "cmd/args.h"
 #include "core/settings.h"
 #include "modules.h"
@@ -25,7 +27,7 @@ struct command {
     int (*run)(int argc, char **argv); /* argv[0] is the command's name; returns an exit_code */
 };
 
-extern const struct command cmd_run, cmd_check, cmd_enrich, cmd_peek, cmd_lookup, cmd_demo;
+extern const struct command cmd_run, cmd_check, cmd_enrich, cmd_peek, cmd_lookup, cmd_leases, cmd_demo;
 
 /* All of them, ends with NULL; in main.c. */
 extern const struct command *const commands[];
@@ -45,6 +47,10 @@ int cmd_usage(const struct command *command, const char *format, ...)
 /* Loads settings and prints every error to stderr; 0 or EXIT_CONFIG. */
 int cmd_load(const char *path, struct settings **settings);
 int cmd_load_text(struct span text, const char *name, struct settings **settings);
+
+/* Blocks TERM and INT, which *signals then holds, in this thread and in all that it starts: the
+   command takes them by sigtimedwait. */
+void cmd_block_signals(sigset_t *signals);
 
 /* The exit code for an error: EXIT_CONFIG for ERR_CONFIG, else EXIT_RUN. Prints it to stderr. */
 int cmd_fail(const struct command *command, const struct err *err);

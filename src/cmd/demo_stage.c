@@ -94,10 +94,7 @@ static int open_settings(struct demo_stage *stage, struct span output) {
 
 void demo_stage_init(struct demo_stage *stage) {
     *stage = (struct demo_stage){0};
-    sigemptyset(&stage->signals);
-    sigaddset(&stage->signals, SIGINT);
-    sigaddset(&stage->signals, SIGTERM);
-    pthread_sigmask(SIG_BLOCK, &stage->signals, NULL);
+    cmd_block_signals(&stage->signals);
 }
 
 int demo_stage_open(struct demo_stage *stage, struct span output) {

@@ -3,8 +3,6 @@
  * `flowgelf peek`: what would come out, from the real inputs, without taking anything away: no
  * group, no lease, no position. Prints some messages and then a summary of what was seen.
  */
-#include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -167,14 +165,10 @@ static void print_summary(const struct stats *stats) {
 }
 
 /* Until the limit, the end of the inputs, a signal, or nothing new for a while. */
-static void wait_for_enough(struct pipeline *pipeline) {
+static void wait_for_enough(struct pipeline *pipeline, const sigset_t *signals) {
     static const struct timespec now = {0};
-    sigset_t signals;
-    sigemptyset(&signals);
-    sigaddset(&signals, SIGINT);
-    sigaddset(&signals, SIGTERM);
     while (!pipeline_wait(pipeline, 100) && !atomic_load(&peek.enough)) {
-        if (sigtimedwait(&signals, NULL, &now) > 0) {
+        if (sigtimedwait(signals, NULL, &now) > 0) {
             return;
         }
         if (clock_monotonic_ms() - atomic_load(&peek.last_ms) > QUIET_MS) {
@@ -184,26 +178,20 @@ static void wait_for_enough(struct pipeline *pipeline) {
     }
 }
 
-static void block_signals(void) {
-    sigset_t signals;
-    sigemptyset(&signals);
-    sigaddset(&signals, SIGINT);
-    sigaddset(&signals, SIGTERM);
-    pthread_sigmask(SIG_BLOCK, &signals, NULL);
-}
-
 static int look(const struct settings *settings, struct err *err) {
     static const struct pipeline_options options = {.look_only = true};
     struct pipeline *pipeline;
     struct stats stats;
     struct buf describe;
+    sigset_t signals;
+    cmd_block_signals(&signals);
     if (pipeline_open(settings, &flowgelf_modules, &options, &pipeline, NULL, err) != 0) {
         return -1;
     }
     buf_init(&describe, TEXT_MAX);
     int result = pipeline_start(pipeline, err);
     if (result == 0) {
-        wait_for_enough(pipeline);
+        wait_for_enough(pipeline, &signals);
         result = pipeline_join(pipeline, err);
         pipeline_stats(pipeline, &stats, &describe);
     }
@@ -259,7 +247,6 @@ static int main_peek(int argc, char **argv) {
         return cmd_usage(&cmd_peek, "unexpected \"%s\"", argv[rest]);
     }
     log_setup(LOG_FORMAT_TEXT, LOG_LEVEL_WARNING);
-    block_signals();
     return peek_at(path);
 }
 

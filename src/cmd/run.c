@@ -4,7 +4,6 @@
  * statistics once a minute and progress on a terminal, and ends when told to or when all inputs are
  * finite and delivered.
  */
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -74,15 +73,6 @@ static void take_signal(struct watch *watch, int number) {
     pipeline_stop(watch->pipeline);
 }
 
-/* Signals are blocked in all threads and taken by run_loop; once that has ended they do what they
-   do by default, so that a signal ends a close that takes long. */
-static void block_signals(sigset_t *signals) {
-    sigemptyset(signals);
-    sigaddset(signals, SIGTERM);
-    sigaddset(signals, SIGINT);
-    pthread_sigmask(SIG_BLOCK, signals, NULL);
-}
-
 static void run_loop(struct watch *watch, const sigset_t *signals) {
     static const struct timespec now = {0};
     while (!pipeline_wait(watch->pipeline, 100)) {
@@ -105,6 +95,8 @@ static void run_loop(struct watch *watch, const sigset_t *signals) {
     }
 }
 
+/* Signals are taken by run_loop; once that has ended they do what they do by default, so that a
+   signal ends a close that takes long. */
 static int run_pipeline(struct pipeline *pipeline, const sigset_t *signals, struct err *err) {
     int64_t now_ms = clock_monotonic_ms();
     struct watch watch = {.pipeline = pipeline,
@@ -136,7 +128,7 @@ static int run_settings(const struct settings *settings) {
                   settings->input_count == 0 ? "inputs" : "outputs");
         return EXIT_CONFIG;
     }
-    block_signals(&signals);
+    cmd_block_signals(&signals);
     buf_init(&tables, TEXT_MAX);
     int result = pipeline_open(settings, &flowgelf_modules, &options, &pipeline, &tables, &err);
     log_lines(buf_span(&tables));

@@ -121,7 +121,6 @@ const char *option_nearest(const char *name, const char *const *names);
 /* Single values, for checks of OPTION_NODE settings. 0, or -1 with ERR_CONFIG: what was found and
    what is allowed. */
 int option_parse_size(const char *text, int64_t *bytes, struct err *err);
-int option_parse_duration(const char *text, int64_t *ms, struct err *err);
 /* out->host is the caller's. */
 int option_parse_hostport(const char *text, struct hostport *out, struct err *err);
 int option_parse_time(const char *text, int64_t *ms, struct err *err);

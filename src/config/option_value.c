@@ -322,10 +322,6 @@ int option_parse_size(const char *text, int64_t *bytes, struct err *err) {
     return parse_plain(OPTION_SIZE, text, bytes, err);
 }
 
-int option_parse_duration(const char *text, int64_t *ms, struct err *err) {
-    return parse_plain(OPTION_DURATION, text, ms, err);
-}
-
 int option_parse_hostport(const char *text, struct hostport *out, struct err *err) {
     return parse_plain(OPTION_HOSTPORT, text, out, err);
 }

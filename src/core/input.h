@@ -17,6 +17,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "config/option.h"
+#include "core/jobs.h"
 #include "flow/flow.h"
 
 enum { BATCH_RECORDS_MAX = 4096 };
@@ -34,7 +35,9 @@ enum input_result {
     INPUT_DRAIN, /* partitions or leases are about to go: settle, commit, and call read again, which
                     lets them go. If it comes in the middle of a batch, the rest of that batch is
                     given up and the batch never committed. */
-    INPUT_END,   /* a finite input is read to its end; every further read says so again */
+    INPUT_CONFIRM, /* somebody waits for what was handed out to be delivered: have the outputs confirm
+                      it without delay, and go on */
+    INPUT_END,     /* a finite input is read to its end; every further read says so again */
 };
 
 /* What a handle is told at birth. */
@@ -43,6 +46,8 @@ struct input_place {
     int workers;       /* threads of this input */
     const char *state; /* absolute path of the state directory, NULL: keep nothing (peek) */
     bool look_only;    /* peek: no group, no lease, commit nothing, store nothing */
+    struct jobs *jobs; /* for what may wait; outlives the handle. NULL only in tests of inputs that
+                          need none */
 };
 
 struct input_type {
@@ -65,6 +70,13 @@ struct input_type {
     /* Opens what conf names, to see whether it could be read: files, or (online) the network, for
        `flowgelf check`. Changes nothing. One line per thing to `report`; -1: it would not run. */
     int (*check)(const void *conf, bool online, struct buf *report, struct err *err);
+
+    /*
+     * For `flowgelf leases`: a line for each partition or shard: who reads it, the position that is
+     * stored, its age. Changes nothing; may wait. NULL: `flowgelf leases` does not speak of this
+     * input.
+     */
+    int (*leases)(const void *conf, struct buf *out, struct err *err);
 
     /* A handle. ERR_CONFIG or ERR_STOP when it can never work; what may pass is retried in read. */
     int (*open)(void *conf, const struct input_place *place, void **handle, struct err *err);

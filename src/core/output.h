@@ -120,6 +120,11 @@ struct output_type {
     /* A handle. Fails only with ERR_CONFIG or ERR_STOP; an absent peer is no failure. */
     int (*open)(void *conf, const struct output_place *place, void **handle, struct err *err);
 
+    /* Whether a message can be sent at all, with what closes it: asked once for each as soon as it
+       is encoded, as only then its flow is known. What is refused becomes a dead letter and never
+       stands in a parcel. NULL: all that fit a parcel can. */
+    bool (*takes)(void *handle, struct span message);
+
     /* Takes a parcel over; numbers follow each other. Never refuses: room is the ring's matter. The
        parcel struct itself stays valid until delivered. */
     void (*send)(void *handle, const struct parcel *parcel);

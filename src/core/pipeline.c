@@ -12,8 +12,11 @@
 #include "core/refresh.h"
 #include "core/worker.h"
 
+enum { JOB_THREADS = 4 };
+
 struct pipeline {
     const struct settings *settings;
+    struct jobs *jobs;
     struct refresh *refresh;
     struct worker_env env;
     struct dossier_style *styles;
@@ -74,6 +77,7 @@ static int open_workers(struct pipeline *pipeline, const struct pipeline_options
                 .workers = per_input,
                 .state = options->keep_state ? settings->state : NULL,
                 .look_only = options->look_only,
+                .jobs = pipeline->jobs,
             };
             if (worker_open(&pipeline->env, &settings->inputs[i], &place,
                             &pipeline->workers[pipeline->worker_count], err) != 0) {
@@ -121,7 +125,7 @@ static int open_parts(struct pipeline *pipeline, const struct modules *modules,
         return -1;
     }
     if (options->refresh_ms > 0) {
-        refresh_start(pipeline->refresh, options->refresh_ms);
+        refresh_start(pipeline->refresh, pipeline->jobs, options->refresh_ms);
     }
     return 0;
 }
@@ -133,6 +137,7 @@ int pipeline_open(const struct settings *settings, const struct modules *modules
     pthread_condattr_t attributes;
     pipeline->settings = settings;
     pipeline->lock_fd = -1;
+    pipeline->jobs = jobs_open(JOB_THREADS);
     pthread_mutex_init(&pipeline->lock, NULL);
     pthread_condattr_init(&attributes);
     pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
@@ -226,6 +231,7 @@ void pipeline_close(struct pipeline *pipeline) {
         worker_close(pipeline->workers[i]);
     }
     refresh_close(pipeline->refresh);
+    jobs_close(pipeline->jobs);
     if (pipeline->lock_fd >= 0) {
         close(pipeline->lock_fd);
     }

@@ -2,7 +2,6 @@
 /* See refresh.h. */
 #include "core/refresh.h"
 
-#include <pthread.h>
 #include <stdlib.h>
 
 #include "base/file.h"
@@ -12,7 +11,7 @@
 enum { REPORT_MAX = 64 << 10 };
 
 /* One enricher's table and the state of its files when it was last looked at. */
-struct job {
+struct loader {
     const struct enricher_use *use;
     size_t file_count;
     struct file_mark *seen;
@@ -20,42 +19,40 @@ struct job {
 
 struct refresh {
     struct snapshots *snapshots;
-    size_t job_count;
-    struct job *jobs;
-    pthread_t thread;
-    pthread_mutex_t lock;
-    pthread_cond_t wake;
-    bool running, stopping;
+    size_t loader_count;
+    struct loader *loaders;
+    struct job *job;
     int interval_ms;
 };
 
-static const char *job_file(const struct job *job, size_t index) {
-    return job->use->type->file ? job->use->type->file(job->use->conf, index) : NULL;
+static const char *loader_file(const struct loader *loader, size_t index) {
+    const struct enricher_use *use = loader->use;
+    return use->type->file ? use->type->file(use->conf, index) : NULL;
 }
 
-/* Notes the present state of the job's files; whether one differs from what was seen last. */
-static bool files_changed(struct job *job) {
+/* Notes the present state of the loader's files; whether one differs from what was seen last. */
+static bool files_changed(struct loader *loader) {
     bool changed = false;
     const char *path;
-    for (size_t i = 0; (path = job_file(job, i)); i++) {
-        if (i == job->file_count) {
-            job->seen = xreallocarray(job->seen, ++job->file_count, sizeof(*job->seen));
-            job->seen[i] = (struct file_mark){0};
+    for (size_t i = 0; (path = loader_file(loader, i)); i++) {
+        if (i == loader->file_count) {
+            loader->seen = xreallocarray(loader->seen, ++loader->file_count, sizeof(*loader->seen));
+            loader->seen[i] = (struct file_mark){0};
         }
         struct file_mark now = {0}; /* of a file that is not there just now */
         file_mark(path, &now, NULL);
-        changed |= !file_mark_eq(&now, &job->seen[i]);
-        job->seen[i] = now;
+        changed |= !file_mark_eq(&now, &loader->seen[i]);
+        loader->seen[i] = now;
     }
     return changed;
 }
 
 static int load_table(struct refresh *refresh, size_t index, struct buf *report, struct err *err) {
-    struct job *job = &refresh->jobs[index];
-    const struct enricher_type *type = job->use->type;
+    struct loader *loader = &refresh->loaders[index];
+    const struct enricher_type *type = loader->use->type;
     void *table;
-    files_changed(job);
-    if (type->load(job->use->conf, report, &table, err) != 0) {
+    files_changed(loader);
+    if (type->load(loader->use->conf, report, &table, err) != 0) {
         return err_wrap(err, "enrich.%s", type->name);
     }
     snapshots_publish(refresh->snapshots, index, type, table);
@@ -67,18 +64,12 @@ int refresh_open(const struct settings *settings, struct refresh **out, struct b
     struct refresh *refresh = xcalloc(1, sizeof(*refresh));
     struct buf unread;
     buf_init(&unread, REPORT_MAX);
-    pthread_mutex_init(&refresh->lock, NULL);
-    pthread_condattr_t attributes;
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(&refresh->wake, &attributes);
-    pthread_condattr_destroy(&attributes);
-    refresh->job_count = settings->enricher_count;
-    refresh->jobs = xcalloc(refresh->job_count, sizeof(struct job));
-    refresh->snapshots = snapshots_open(refresh->job_count);
+    refresh->loader_count = settings->enricher_count;
+    refresh->loaders = xcalloc(refresh->loader_count, sizeof(struct loader));
+    refresh->snapshots = snapshots_open(refresh->loader_count);
     int result = 0;
-    for (size_t i = 0; i < refresh->job_count && result == 0; i++) {
-        refresh->jobs[i].use = &settings->enrichers[i];
+    for (size_t i = 0; i < refresh->loader_count && result == 0; i++) {
+        refresh->loaders[i].use = &settings->enrichers[i];
         result = load_table(refresh, i, report ? report : &unread, err);
     }
     buf_done(&unread);
@@ -90,12 +81,12 @@ int refresh_open(const struct settings *settings, struct refresh **out, struct b
     return 0;
 }
 
-static void refresh_changed(struct refresh *refresh) {
+static void refresh_changed(struct refresh *refresh, const atomic_bool *stopping) {
     struct buf report;
     buf_init(&report, REPORT_MAX);
-    for (size_t i = 0; i < refresh->job_count; i++) {
+    for (size_t i = 0; i < refresh->loader_count && !atomic_load(stopping); i++) {
         struct err err;
-        if (!files_changed(&refresh->jobs[i])) {
+        if (!files_changed(&refresh->loaders[i])) {
             continue;
         }
         buf_clear(&report);
@@ -108,38 +99,15 @@ static void refresh_changed(struct refresh *refresh) {
     buf_done(&report);
 }
 
-/* Waits for the interval; false when it is time to stop. */
-static bool wait_interval(struct refresh *refresh) {
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += refresh->interval_ms / 1000;
-    until.tv_nsec += refresh->interval_ms % 1000 * 1000000L;
-    until.tv_sec += until.tv_nsec / 1000000000L;
-    until.tv_nsec %= 1000000000L;
-    pthread_mutex_lock(&refresh->lock);
-    int result = 0;
-    while (!refresh->stopping && result == 0) {
-        result = pthread_cond_timedwait(&refresh->wake, &refresh->lock, &until);
-    }
-    bool go_on = !refresh->stopping;
-    pthread_mutex_unlock(&refresh->lock);
-    return go_on;
+static int64_t refresh_job(void *context, const atomic_bool *stopping) {
+    struct refresh *refresh = context;
+    refresh_changed(refresh, stopping);
+    return refresh->interval_ms;
 }
 
-static void *refresh_main(void *argument) {
-    struct refresh *refresh = argument;
-    while (wait_interval(refresh)) {
-        refresh_changed(refresh);
-    }
-    return NULL;
-}
-
-void refresh_start(struct refresh *refresh, int interval_ms) {
+void refresh_start(struct refresh *refresh, struct jobs *jobs, int interval_ms) {
     refresh->interval_ms = interval_ms;
-    refresh->running = pthread_create(&refresh->thread, NULL, refresh_main, refresh) == 0;
-    if (!refresh->running) {
-        log_error("no thread for the refresher: changed tables are not picked up");
-    }
+    refresh->job = jobs_add(jobs, refresh_job, refresh, interval_ms);
 }
 
 struct snapshots *refresh_snapshots(struct refresh *refresh) {
@@ -150,19 +118,11 @@ void refresh_close(struct refresh *refresh) {
     if (!refresh) {
         return;
     }
-    if (refresh->running) {
-        pthread_mutex_lock(&refresh->lock);
-        refresh->stopping = true;
-        pthread_cond_signal(&refresh->wake);
-        pthread_mutex_unlock(&refresh->lock);
-        pthread_join(refresh->thread, NULL);
-    }
+    job_remove(refresh->job);
     snapshots_close(refresh->snapshots);
-    for (size_t i = 0; i < refresh->job_count; i++) {
-        free(refresh->jobs[i].seen);
+    for (size_t i = 0; i < refresh->loader_count; i++) {
+        free(refresh->loaders[i].seen);
     }
-    free(refresh->jobs);
-    pthread_cond_destroy(&refresh->wake);
-    pthread_mutex_destroy(&refresh->lock);
+    free(refresh->loaders);
     free(refresh);
 }

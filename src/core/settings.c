@@ -133,7 +133,7 @@ const struct option settings_options[] = {
 };
 
 /* Modules of the plan that a person may try, and that this version does not have, by kind. */
-static const char *const later_inputs[] = {"kinesis", "s3", "firehose", NULL};
+static const char *const later_inputs[] = {"s3", "firehose", NULL};
 static const char *const later_enrichers[] = {"inventory", "suspicious", "service",
                                               "rdns",      "mask",       NULL};
 static const char *const later_outputs[] = {"kafka", "gelf_http", "elasticsearch", NULL};

@@ -99,14 +99,25 @@ static void send_parcel(struct ship *ship, uint64_t batch) {
     ship->use->type->send(ship->handle, parcel);
 }
 
+/* The message from `start` on is encoded: it stays in the parcel unless the output refuses it. */
+static enum ship_result take_message(struct ship *ship, size_t start) {
+    const struct output_type *type = ship->use->type;
+    if (type->takes && !type->takes(ship->handle, span_skip(buf_span(&ship->open), start))) {
+        ship->open.len = start;
+        return SHIP_TOO_LARGE;
+    }
+    ship->open_messages++;
+    return SHIP_TAKEN;
+}
+
 enum ship_result ship_flow(struct ship *ship, uint64_t batch, const struct flow *flow) {
     if (!ship->open.data && !begin_parcel(ship)) {
         return SHIP_FULL;
     }
     const struct encoder_type *encoder = ship->use->type->encoder;
+    size_t start = ship->open.len;
     if (encoder->encode(ship->encoder, flow, &ship->open) == 0) {
-        ship->open_messages++;
-        return SHIP_TAKEN;
+        return take_message(ship, start);
     }
     ship->open.overflow = false;
     if (ship->open.len == 0) {

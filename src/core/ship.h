@@ -35,7 +35,7 @@ struct ship {
 enum ship_result {
     SHIP_TAKEN,
     SHIP_FULL,      /* no room in the ring: wait and try again */
-    SHIP_TOO_LARGE, /* does not fit an empty parcel: dead-letter it */
+    SHIP_TOO_LARGE, /* for an empty parcel or for the output: dead-letter it */
 };
 
 /* Opens handle, encoder and ring for `use`; `style` is the number of its dossier style. */

@@ -7,10 +7,12 @@
 #include "core/worker.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/num.h"
 #include "base/xalloc.h"
 #include "core/dead_letter.h"
 #include "core/enrich.h"
@@ -56,6 +58,7 @@ static bool has_room(const struct worker *worker);
 static void wait_turn(struct worker *worker, int wait_ms);
 static enum input_result read_batch(struct worker *worker, size_t room, struct batch *batch);
 static enum step process_batch(struct worker *worker, const struct batch *batch);
+static void confirm_outputs(struct worker *worker);
 static void drain(struct worker *worker, int64_t grace_ms);
 
 static bool is_stopping(const struct worker *worker) {
@@ -76,6 +79,9 @@ static void *worker_main(void *argument) {
         }
         if (result == INPUT_DRAIN && !is_stopping(worker)) {
             drain(worker, settings->revoke_grace_ms);
+        }
+        if (result == INPUT_CONFIRM) {
+            confirm_outputs(worker);
         }
         if (result == INPUT_IDLE) {
             wait_turn(worker, WAIT_MS);
@@ -219,25 +225,36 @@ static enum step wait_for_room(struct worker *worker, struct ship *ship) {
     return STEP_ON;
 }
 
-static void bury(struct worker *worker, enum bad_reason reason, const struct flow *flow) {
+static void log_bad(struct worker *worker, enum bad_reason reason, const struct flow *flow) {
     static const size_t quoted_max = 120;
+    const struct origin *origin = &flow->record->origin;
+    struct span line = flow->line, position = origin->sequence;
+    char number[NUM_DIGITS_MAX + 2];
     uint64_t suppressed;
-    worker->counts.bad[reason]++;
-    dead_letter_add(worker->dead, reason, flow->record, flow->line_number, flow->line);
-    if (log_limit_allows(&worker->bad_log, clock_monotonic_ms(), &suppressed)) {
-        const struct origin *origin = &flow->record->origin;
-        size_t quoted = flow->line.len < quoted_max ? flow->line.len : quoted_max;
-        log_warning("bad line (%s: %s), %.*s %.*s %.*s %jd line %u: \"%.*s\"%s%s",
-                    bad_names[reason], bad_helps[reason], SPAN_ARG(origin->input),
-                    SPAN_ARG(origin->stream), SPAN_ARG(origin->shard), (intmax_t)origin->number,
-                    flow->line_number + 1, (int)quoted, flow->line.p,
-                    quoted < flow->line.len ? " ..." : "",
-                    suppressed ? "; more were not logged" : "");
+    if (!log_limit_allows(&worker->bad_log, clock_monotonic_ms(), &suppressed)) {
+        return;
     }
+    if (position.len == 0) {
+        position = span_of(number, (size_t)sprintf(number, "%jd", (intmax_t)origin->number));
+    }
+    size_t quoted = line.len < quoted_max ? line.len : quoted_max;
+    log_warning("bad line (%s: %s), %.*s %.*s %.*s %.*s line %u: \"%.*s\"%s%s", bad_names[reason],
+                bad_helps[reason], SPAN_ARG(origin->input), SPAN_ARG(origin->stream),
+                SPAN_ARG(origin->shard), SPAN_ARG(position), flow->line_number + 1, (int)quoted,
+                line.p, quoted < line.len ? " ..." : "",
+                suppressed ? "; more were not logged" : "");
 }
 
+static void bury(struct worker *worker, enum bad_reason reason, const struct flow *flow) {
+    worker->counts.bad[reason]++;
+    dead_letter_add(worker->dead, reason, flow->record, flow->line_number, flow->line);
+    log_bad(worker, reason, flow);
+}
+
+/* A flow that is too large is one dead letter, however many outputs refuse it. */
 static enum step ship_one(struct worker *worker, const struct batch *batch,
                           const struct flow *flow) {
+    bool too_large = false;
     for (size_t i = 0; i < worker->ship_count; i++) {
         enum ship_result result;
         while ((result = ship_flow(&worker->ships[i], batch->number, flow)) == SHIP_FULL) {
@@ -245,9 +262,10 @@ static enum step ship_one(struct worker *worker, const struct batch *batch,
                 return STEP_GIVE_UP;
             }
         }
-        if (result == SHIP_TOO_LARGE) {
-            bury(worker, BAD_MESSAGE_TOO_LARGE, flow);
-        }
+        too_large |= result == SHIP_TOO_LARGE;
+    }
+    if (too_large) {
+        bury(worker, BAD_MESSAGE_TOO_LARGE, flow);
     }
     return STEP_ON;
 }
@@ -301,6 +319,14 @@ static bool all_delivered(const struct worker *worker) {
     return true;
 }
 
+/* What is pending is delivered as soon as can be; does not wait for it. */
+static void confirm_outputs(struct worker *worker) {
+    int64_t now_ms = clock_monotonic_ms();
+    for (size_t i = 0; i < worker->ship_count; i++) {
+        worker->ships[i].use->type->confirm(worker->ships[i].handle, now_ms);
+    }
+}
+
 /*
  * Settles for good, because partitions go, the input ended or the worker stops: outputs confirm at
  * once, and what is delivered within `grace_ms` is committed. A stop ends a drain without limit.
@@ -308,10 +334,9 @@ static bool all_delivered(const struct worker *worker) {
 static void drain(struct worker *worker, int64_t grace_ms) {
     int64_t start_ms = clock_monotonic_ms();
     for (size_t i = 0; i < worker->ship_count; i++) {
-        const struct output_type *type = worker->ships[i].use->type;
         ship_abandon(&worker->ships[i]);
-        type->confirm(worker->ships[i].handle, start_ms);
     }
+    confirm_outputs(worker);
     settle(worker, false);
     while (!worker->failed && (!all_delivered(worker) || worker->dead_stalled) &&
            clock_monotonic_ms() - start_ms < grace_ms) {

@@ -203,8 +203,6 @@ static const struct {
     {"reverse DNS", (const char *const[]){NULL}, (const char *const[]){"rdns", NULL}},
     {"AWS's list of address ranges", (const char *const[]){NULL},
      (const char *const[]){"aws_service", "aws_region", NULL}},
-    {"the input kinesis", (const char *const[]){"aws_kinesis_stream", "kinesis_shard", NULL},
-     (const char *const[]){NULL}},
     {"the input s3", (const char *const[]){"s3_bucket", "s3_key", NULL},
      (const char *const[]){NULL}},
 };

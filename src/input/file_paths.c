@@ -251,20 +251,25 @@ void file_paths_add_skipped(struct file_paths *shared, int64_t bytes) {
 
 void file_paths_progress(struct file_paths *shared, int64_t now_ms, struct buf *out) {
     size_t done = 0;
+    bool is_known = true; /* how much a stream will bring is not */
     int64_t total = -__atomic_load_n(&shared->skipped_bytes, __ATOMIC_RELAXED);
     int64_t read_bytes = __atomic_load_n(&shared->read_bytes, __ATOMIC_RELAXED);
     pthread_mutex_lock(&shared->lock);
     for (size_t i = 0; i < shared->count; i++) {
         done += shared->entries[i]->state == FILE_DONE;
+        is_known &= !shared->entries[i]->is_stream;
         total += shared->entries[i]->size_bytes;
     }
     size_t count = shared->count;
     double seconds = (double)(now_ms - shared->started_ms) / 1000;
     pthread_mutex_unlock(&shared->lock);
     double rate = seconds > 0 ? (double)read_bytes / seconds : 0;
-    buf_printf(out, "files: %zu of %zu read, %.1f of %.1f MB, %.1f MB/s", done, count,
-               (double)read_bytes / 1e6, (double)total / 1e6, rate / 1e6);
-    if (rate > 0 && total > read_bytes && !shared->follow) {
+    buf_printf(out, "files: %zu of %zu read, %.1f ", done, count, (double)read_bytes / 1e6);
+    if (is_known) {
+        buf_printf(out, "of %.1f ", (double)total / 1e6);
+    }
+    buf_printf(out, "MB, %.1f MB/s", rate / 1e6);
+    if (is_known && rate > 0 && total > read_bytes && !shared->follow) {
         buf_printf(out, ", %.0f s to go", (double)(total - read_bytes) / rate);
     }
     buf_char(out, '\n');

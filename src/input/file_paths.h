@@ -64,7 +64,8 @@ void file_paths_add_read(struct file_paths *shared, int64_t bytes);
 /* Takes bytes out of what is still to be read, because they were delivered in an earlier life. */
 void file_paths_add_skipped(struct file_paths *shared, int64_t bytes);
 
-/* One line on how far all files together are: count, MB, rate, time to go. */
+/* One line on how far all files together are: count, MB, rate, and unless one of them is a stream,
+   of how many MB and the time to go. */
 void file_paths_progress(struct file_paths *shared, int64_t now_ms, struct buf *out);
 
 /* Looks whether everything could be read, for `check`: a line each; -1 when a named file cannot. */

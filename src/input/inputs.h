@@ -9,3 +9,4 @@
 
 extern const struct input_type input_kafka_type;
 extern const struct input_type input_file_type;
+extern const struct input_type input_kinesis_type;

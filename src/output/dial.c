@@ -2,7 +2,9 @@
 /* See dial.h. */
 #include "output/dial.h"
 
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/random.h>
 #include <unistd.h>
 
@@ -71,15 +73,33 @@ void dial_lost(struct dial *dial, bool worked, int64_t now_ms) {
     back_off(dial, now_ms);
 }
 
+/* Puts the address and the target before an error, but for what it names already: where the target
+   is an address they are the same. */
+static void name_target(const struct dial *dial, const char *address, struct err *err) {
+    const char *host = dial->target->host;
+    char target[sizeof err->text];
+    snprintf(target, sizeof target, strchr(host, ':') ? "[%s]:%u" : "%s:%u", host,
+             dial->target->port);
+    if (!strstr(err->text, address)) {
+        err_wrap(err, "%s", address);
+    }
+    if (!strstr(err->text, target)) {
+        err_wrap(err, "%s", target);
+    }
+}
+
 /* Begins with the next address; when none is left the attempt has failed with *err as it is. */
 static int next_address(struct dial *dial, int64_t now_ms, struct err *err) {
     while (dial->next_address < dial->answer.count) {
-        dial->fd = net_connect(&dial->answer.addresses[dial->next_address++], err);
+        const struct net_address *address = &dial->answer.addresses[dial->next_address++];
+        char text[NET_TEXT_MAX];
+        dial->fd = net_connect(address, err);
         if (dial->fd >= 0) {
             dial->step = DIAL_CONNECTING;
             dial->deadline_ms = now_ms + CONNECT_TIMEOUT_MS;
             return 0;
         }
+        name_target(dial, net_format(address, text), err);
     }
     back_off(dial, now_ms);
     return -1;
@@ -111,7 +131,7 @@ static int turn_connecting(struct dial *dial, int64_t now_ms, int *fd, struct er
     if (result == 0) {
         err_set(err, ERR_RETRY, "no answer within %d s", CONNECT_TIMEOUT_MS / 1000);
     }
-    err_wrap(err, "%s", text);
+    name_target(dial, text, err);
     close(dial->fd);
     dial->fd = -1;
     return next_address(dial, now_ms, err);

@@ -20,7 +20,8 @@ void dial_close(struct dial *dial);
 
 /*
  * Goes on with connecting, which it begins when the time for it has come. 1: connected, *fd is the
- * caller's; 0: under way; -1: an attempt failed (ERR_RETRY), it will go on by itself.
+ * caller's; 0: under way; -1: an attempt failed (ERR_RETRY, the text names the target), it will go on by
+ * itself.
  */
 int dial_turn(struct dial *dial, int64_t now_ms, int *fd, struct err *err);
 

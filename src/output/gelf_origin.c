@@ -18,18 +18,23 @@ enum {
 };
 
 /* What many flows have in common; in the order of a message. */
+enum origin_owner { OF_ENVELOPE, OF_KAFKA, OF_KINESIS };
+
 static const struct origin_field {
     enum note_id note;
-    bool is_kafka; /* a member of struct origin, when that is Kafka's; else of struct envelope */
-    size_t offset; /* of a struct span */
+    enum origin_owner owner; /* whose it is: of struct envelope, or of struct origin when that is of
+                                this input */
+    size_t offset;           /* of a struct span in there */
 } origin_fields[] = {
-    {NOTE_AWS_LOG_GROUP, false, offsetof(struct envelope, log_group)},
-    {NOTE_AWS_LOG_STREAM, false, offsetof(struct envelope, log_stream)},
-    {NOTE_AWS_OWNER, false, offsetof(struct envelope, owner)},
-    {NOTE_AWS_KINESIS_MESSAGE_TYPE, false, offsetof(struct envelope, message_type)},
-    {NOTE_AWS_SUBSCRIPTION_FILTERS, false, offsetof(struct envelope, filters)},
-    {NOTE_KAFKA_TOPIC, true, offsetof(struct origin, stream)},
-    {NOTE_KAFKA_PARTITION, true, offsetof(struct origin, shard)},
+    {NOTE_AWS_LOG_GROUP, OF_ENVELOPE, offsetof(struct envelope, log_group)},
+    {NOTE_AWS_LOG_STREAM, OF_ENVELOPE, offsetof(struct envelope, log_stream)},
+    {NOTE_AWS_OWNER, OF_ENVELOPE, offsetof(struct envelope, owner)},
+    {NOTE_AWS_KINESIS_MESSAGE_TYPE, OF_ENVELOPE, offsetof(struct envelope, message_type)},
+    {NOTE_AWS_SUBSCRIPTION_FILTERS, OF_ENVELOPE, offsetof(struct envelope, filters)},
+    {NOTE_KAFKA_TOPIC, OF_KAFKA, offsetof(struct origin, stream)},
+    {NOTE_KAFKA_PARTITION, OF_KAFKA, offsetof(struct origin, shard)},
+    {NOTE_AWS_KINESIS_STREAM, OF_KINESIS, offsetof(struct origin, stream)},
+    {NOTE_KINESIS_SHARD, OF_KINESIS, offsetof(struct origin, shard)},
 };
 enum { ORIGIN_FIELDS = sizeof(origin_fields) / sizeof(origin_fields[0]) };
 _Static_assert((int)ORIGIN_FIELDS <= (int)ORIGIN_FIELDS_MAX, "a writer has a place for each");
@@ -58,11 +63,16 @@ static inline bool is_of_kafka(const struct flow *flow) {
     return span_eq(flow->record->origin.input, SPAN("kafka"));
 }
 
+static inline bool is_of_kinesis(const struct flow *flow) {
+    return span_eq(flow->record->origin.input, SPAN("kinesis"));
+}
+
 /* Empty where the flow has no such thing. */
 static inline struct span field_text(const struct origin_field *field, const struct flow *flow) {
     const void *owner = flow->envelope;
-    if (field->is_kafka) {
-        owner = is_of_kafka(flow) ? &flow->record->origin : NULL;
+    if (field->owner != OF_ENVELOPE) {
+        bool is_its = field->owner == OF_KAFKA ? is_of_kafka(flow) : is_of_kinesis(flow);
+        owner = is_its ? &flow->record->origin : NULL;
     }
     return owner ? *(const struct span *)((const char *)owner + field->offset) : span_of(NULL, 0);
 }

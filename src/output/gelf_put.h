@@ -113,7 +113,7 @@ char *put_list(char *out, const struct message_conf *message, struct span member
 
 /* Where flows come from. What all flows of an envelope or a partition have in common is written
    once and kept, until one comes with something else. */
-enum { ORIGIN_FIELDS_MAX = 8, ORIGIN_COPIES_MAX = 2048 };
+enum { ORIGIN_FIELDS_MAX = 9, ORIGIN_COPIES_MAX = 2048 };
 
 struct origin_writer {
     const struct message_conf *message;

@@ -346,7 +346,7 @@ static int connect_current(struct gelf_tcp *tcp, int64_t now_ms, struct err *err
     if (net_set_sender(fd, tcp->policy.dead_after_ms, err) != 0) {
         close(fd);
         dial_lost(tcp->dial, false, now_ms);
-        return -1;
+        return err_wrap(err, "%s:%u", tcp->target->host, tcp->target->port);
     }
     tcp->current = find_link(tcp, TCP_LINK_NONE);
     tcp_link_open(tcp->current, fd, tcp->entries, tcp->parcels.capacity);
@@ -391,7 +391,7 @@ static int gelf_tcp_turn(void *handle, int64_t now_ms, struct err *err) {
         struct err dial_err;
         if (connect_current(tcp, now_ms, &dial_err) != 0) {
             *err = dial_err;
-            result = err_wrap(err, "%s:%u", tcp->target->host, tcp->target->port);
+            result = -1;
         }
     }
     write_waiting(tcp);

@@ -32,6 +32,7 @@ enum {
     RESOLVE_SOON_MS = 1000, /* and after errors, at most so often */
     REFUSED_IN_A_ROW = 3,
     BURSTS_PER_SECOND = 100, /* a worker may be away for as long between turns */
+    NO_MEMORY_PAUSE_MS = 10,
 };
 
 struct datagram {
@@ -49,7 +50,6 @@ struct payload {
 
 struct gelf_udp {
     const struct gelf_udp_conf *conf;
-    struct dead_letter *dead;
     struct parcels parcels;
     uint64_t reading; /* number of the parcel from which messages are taken */
     size_t offset;    /* of the next message in it */
@@ -57,6 +57,7 @@ struct gelf_udp {
     struct libdeflate_compressor *compressor;
     char *arena; /* compressed messages of the batch */
     size_t arena_len, arena_max, message_max;
+    char *trial; /* message_max bytes, to find out whether a message can be made small enough */
 
     struct datagram datagrams[BATCH_MAX];
     struct mmsghdr headers[BATCH_MAX];
@@ -69,6 +70,7 @@ struct gelf_udp {
 
     int fd; /* -1: none yet */
     bool blocked, asking, refused;
+    int64_t paused_until_ms; /* the kernel has no memory to send with, which no poll tells */
     struct net_lookup *lookup;
     struct net_address address;
     int64_t asked_ms, ask_at_ms;
@@ -142,13 +144,13 @@ static int gelf_udp_open(void *conf, const struct output_place *place, void **ha
     const struct hostport *target = &settings->hosts.items[0];
     struct gelf_udp *udp = xcalloc(1, sizeof *udp);
     udp->conf = settings;
-    udp->dead = place->dead;
     udp->reading = 1;
     udp->fd = -1;
     udp->ask_at_ms = INT64_MIN;
     udp->message_max = CHUNK_COUNT_MAX * ((size_t)settings->mtu_bytes - CHUNK_HEADER_BYTES);
     udp->arena_max = 2 * udp->message_max;
     udp->arena = xmalloc(udp->arena_max);
+    udp->trial = xmalloc(udp->message_max);
     udp->compressor = libdeflate_alloc_compressor(GZIP_LEVEL);
     udp->lookup = net_lookup_open(target->host, target->port, SOCK_DGRAM);
     parcels_init(&udp->parcels, place->ring_bytes);
@@ -159,6 +161,17 @@ static int gelf_udp_open(void *conf, const struct output_place *place, void **ha
         return err_sys(err, ERR_STOP, "gelf_udp cannot be set up");
     }
     return 0;
+}
+
+/* Plain where that fits, as compress_message falls back to it; else by what compressing really
+   makes of it, which prepare will make again: both come to the same bytes. */
+static bool gelf_udp_takes(void *handle, struct span message) {
+    struct gelf_udp *udp = handle;
+    size_t len = message.len - 1, max = udp->message_max; /* without the NUL */
+    if (len <= max || udp->conf->compress == COMPRESS_NONE) {
+        return len <= max;
+    }
+    return libdeflate_gzip_compress(udp->compressor, message.p, len, udp->trial, max) > 0;
 }
 
 static void gelf_udp_send(void *handle, const struct parcel *parcel) {
@@ -221,11 +234,8 @@ static bool prepare(struct gelf_udp *udp) {
            peek_message(udp, &message)) {
         struct span bytes = compress_message(udp, message);
         size_t chunks = chunk_count(bytes.len, (size_t)udp->conf->mtu_bytes);
-        if (chunks > CHUNK_COUNT_MAX) {
-            udp->parcels.counts.dropped_messages++;
-            dead_letter_add(udp->dead, BAD_MESSAGE_TOO_LARGE, NULL, 0, message);
-            step_over(udp, message.len);
-        } else if (bytes.len == 0) {
+        assert(chunks <= CHUNK_COUNT_MAX); /* by gelf_udp_takes */
+        if (bytes.len == 0) {
             step_over(udp, 0);
         } else {
             udp->payload = (struct payload){bytes, chunks};
@@ -323,18 +333,25 @@ static int take_refused(struct gelf_udp *udp, struct err *err) {
                    target->port);
 }
 
+/* The kernel takes nothing more in this turn. */
+static bool is_stuck(const struct gelf_udp *udp, int64_t now_ms) {
+    return udp->blocked || now_ms < udp->paused_until_ms;
+}
+
 /* Hands the batch to the kernel. *result becomes -1, with *err, for trouble worth telling. */
 static void flush(struct gelf_udp *udp, int64_t now_ms, int *result, struct err *err) {
     int refused = 0;
-    while (udp->sent < udp->count && udp->fd >= 0 && !udp->blocked) {
+    while (udp->sent < udp->count && udp->fd >= 0 && !is_stuck(udp, now_ms)) {
         int sent = sendmmsg(udp->fd, udp->headers + udp->sent, (unsigned)(udp->count - udp->sent),
                             MSG_DONTWAIT | MSG_NOSIGNAL);
         if (sent > 0) {
             take_sent(udp, (size_t)sent);
             refused = 0;
             backoff_reset(&udp->backoff);
-        } else if (errno == EAGAIN || errno == ENOBUFS) {
+        } else if (errno == EAGAIN) {
             udp->blocked = true;
+        } else if (errno == ENOBUFS) {
+            udp->paused_until_ms = now_ms + NO_MEMORY_PAUSE_MS;
         } else if (errno == ECONNREFUSED && refused++ < REFUSED_IN_A_ROW) {
             *result = take_refused(udp, err);
         } else if (errno != EINTR) {
@@ -413,7 +430,7 @@ static int gelf_udp_turn(void *handle, int64_t now_ms, struct err *err) {
     udp->blocked = false;
     refill(udp, now_ms);
     bool progress = true;
-    while (udp->fd >= 0 && !udp->blocked && progress) {
+    while (udp->fd >= 0 && !is_stuck(udp, now_ms) && progress) {
         progress = false;
         while (prepare(udp) && add_payload(udp)) {
             progress = true;
@@ -435,7 +452,9 @@ static int gelf_udp_poll_fds(void *handle, int64_t now_ms, struct pollfd *fds, i
         return count;
     }
     int64_t missing = 1000 * (int64_t)udp->payload.chunks - udp->credit;
-    if (udp->blocked) {
+    if (now_ms < udp->paused_until_ms) {
+        output_wait_until(udp->paused_until_ms, now_ms, wait_ms);
+    } else if (udp->blocked) {
         fds[count++] = (struct pollfd){.fd = udp->fd, .events = POLLOUT};
     } else if (udp->rate > 0 && missing > 0) {
         output_wait_until(now_ms + (missing + udp->rate - 1) / udp->rate, now_ms, wait_ms);
@@ -479,6 +498,7 @@ static void gelf_udp_close(void *handle) {
     libdeflate_free_compressor(udp->compressor);
     parcels_done(&udp->parcels);
     free(udp->arena);
+    free(udp->trial);
     free(udp);
 }
 
@@ -495,6 +515,7 @@ const struct output_type output_gelf_udp_type = {
     .check = gelf_udp_check,
     .ring_bytes = output_ring_bytes,
     .open = gelf_udp_open,
+    .takes = gelf_udp_takes,
     .send = gelf_udp_send,
     .turn = gelf_udp_turn,
     .poll_fds = gelf_udp_poll_fds,

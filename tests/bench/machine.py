@@ -19,7 +19,7 @@ ROOT = HERE.parents[1]
 BUILD = Path(os.environ.get("FLOWGELF_BUILD", ROOT / "build")).resolve()
 WORK = BUILD / "bench"
 LIBRARIES = ["rdkafka", "jansson", "zlib", "libdeflate", "libmaxminddb", "yaml-0.1", "libssl", "libcrypto",
-             "libcurl", "libxxhash"]
+             "libcurl", "expat", "libxxhash"]
 
 
 class BenchFailed(Exception):
@@ -207,6 +207,33 @@ class Sink:
         if seen["malformed"] or seen["unfinished"]:
             raise BenchFailed(f"the receiver saw malformed messages: {self._last}")
         return seen
+
+
+class Stream:
+    """bench_kinesis: a stream of so many shards with so many lines in it."""
+
+    def __init__(self, tool, shards, lines):
+        self._process = subprocess.Popen([str(tool), str(shards), str(lines)], stdin=subprocess.DEVNULL,
+                                         stdout=subprocess.PIPE, text=True)
+        words = self._process.stdout.readline().split()
+        if len(words) != 2:
+            raise BenchFailed("bench_kinesis did not start")
+        self.port, self.flows = map(int, words)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        if self._process.poll() is None:
+            self.result()
+        self._process.stdout.close()
+
+    def result(self):
+        """Ends it and returns what it counted."""
+        self._process.terminate()
+        said = self._process.stdout.readline()
+        self._process.wait(10)
+        return json.loads(said)
 
 
 def fresh_folder(name):

@@ -5,6 +5,8 @@ REFERENCE_RATE = 78000  # records a second of syslog-ng on the machine for which
 PEER_FACTOR = 10
 MEMORY_MIB = 100
 ENRICHER_PERCENT = 5
+IDLE_MIB = 200
+IDLE_CALLS_A_SECOND = 0.8  # of the one call a second that each shard at its tip is due, start included
 
 # (key of the rate, what it is, target in records a second on the reference machine; None: only shown)
 RATES = [
@@ -15,6 +17,7 @@ RATES = [
     ("file", "file to GELF over TCP", 800000),
     ("kafka lines", "Kafka to GELF over TCP, a message per line", 300000),
     ("kafka envelopes", "Kafka to GELF over TCP, envelopes of 200 events", 600000),
+    ("kinesis envelopes", "Kinesis to GELF over TCP, envelopes of 200 events", 600000),
 ]
 
 
@@ -56,6 +59,18 @@ def memory_rows(results):
             for name, mib in results["memory"].items()]
 
 
+def idle_rows(results):
+    idle = results.get("idle")
+    if not idle:
+        return []
+    return [row(f"{idle['shards']:,} idle Kinesis shards, resident memory besides the rings", f"{idle['mib']:.0f} MiB",
+                f"{IDLE_MIB} MiB", idle["mib"] < IDLE_MIB),
+            row("the same, calls a second of the shard polled least, and most",
+                f"{idle['fewest_a_second']:.2f}, {idle['most_a_second']:.2f}", f"{IDLE_CALLS_A_SECOND}",
+                idle["fewest_a_second"] >= IDLE_CALLS_A_SECOND),
+            row("the same, of one core", f"{idle['cpu_percent']:.1f} %", "", None)]
+
+
 def enricher_rows(results):
     rows = []
     for name, cost in results.get("enrichers", {}).items():
@@ -74,7 +89,8 @@ def processor_rows(results):
 
 
 def build_rows(results):
-    return rate_rows(results) + peer_rows(results) + processor_rows(results) + memory_rows(results) + enricher_rows(results)
+    return rate_rows(results) + peer_rows(results) + processor_rows(results) + memory_rows(results) + idle_rows(results) + \
+        enricher_rows(results)
 
 
 def table_lines(results):

@@ -180,13 +180,8 @@ START_TEST(test_mark_sees_every_change) {
     ck_assert_int_eq(file_mark(path, &again, &err), 0);
     ck_assert(!file_mark_eq(&first, &again));
     ck_assert_int_eq(again.mtime_ns, 1700000000000000007);
-    FILE *file = fopen(path, "r");
-    ck_assert_int_eq(file_mark_fd(fileno(file), &first, &err), 0);
-    ck_assert(file_mark_eq(&first, &again));
-    fclose(file);
     ck_assert_int_eq(file_mark(in_dir("nothing"), &again, &err), -1);
     ck_assert_int_eq(err.kind, ERR_CONFIG);
-    ck_assert_int_eq(file_mark_fd(-1, &again, &err), -1);
 }
 END_TEST
 

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <arpa/inet.h>
+#include <errno.h>
 #include <libdeflate.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "output/chunk.h"
@@ -12,7 +14,12 @@
 
 /* A handle and a receiver on loopback that puts chunks together and inflates, as receivers do. */
 
-enum { MTU = 1420, PATIENCE_MS = 30000, MESSAGE_BYTES_MAX = 400000 };
+enum {
+    MTU = 1420,
+    PATIENCE_MS = 30000,
+    MESSAGE_BYTES_MAX = 400000,
+    FITS = 128 * (MTU - CHUNK_HEADER_BYTES), /* bytes that 128 chunks hold */
+};
 
 static int receiver_fd;
 static char loopback[] = "127.0.0.1";
@@ -23,6 +30,19 @@ static struct dead_letter *dead;
 static struct shipment shipment;
 static size_t datagrams, largest;
 static bool saw_gzip;
+
+/* The kernel's answer, but for the first calls after `out_of_memory` was set. */
+static int out_of_memory, send_calls;
+
+int sendmmsg(int fd, struct mmsghdr *headers, unsigned count, int flags) {
+    send_calls++;
+    if (out_of_memory > 0) {
+        out_of_memory--;
+        errno = ENOBUFS;
+        return -1;
+    }
+    return (int)syscall(SYS_sendmmsg, fd, headers, count, flags);
+}
 
 static void open_receiver(void) {
     struct sockaddr_in address = {.sin_family = AF_INET,
@@ -51,6 +71,7 @@ static void setup(void) {
     dead = dead_letter_open(&dead_conf);
     datagrams = largest = 0;
     saw_gzip = false;
+    out_of_memory = send_calls = 0;
 }
 
 static void teardown(void) {
@@ -161,26 +182,89 @@ END_TEST
 START_TEST(large_messages_come_in_chunks_within_mtu) {
     start();
     shipment_send(&shipment, 10, MTU + 2);
-    shipment_send(&shipment, 1, 128 * (MTU - CHUNK_HEADER_BYTES) + 1);
+    shipment_send(&shipment, 1, FITS + 1);
     turn_until_delivered();
     for (size_t i = 0; i < 10; i++) {
         check_message(i, MTU + 2);
     }
-    check_message(10, 128 * (MTU - CHUNK_HEADER_BYTES) + 1);
+    check_message(10, FITS + 1);
     ck_assert_uint_eq(datagrams, 10 * 2 + 128);
     ck_assert_uint_eq(largest, MTU);
 }
 END_TEST
 
-START_TEST(what_does_not_fit_128_chunks_is_dropped_and_the_rest_goes_on) {
-    start();
-    shipment_send(&shipment, 1, 100);
-    shipment_send(&shipment, 1, 128 * (MTU - CHUNK_HEADER_BYTES) + 2);
-    shipment_send(&shipment, 1, 100);
+/* A message of `len` bytes, of which the first `noise` cannot be compressed, and its NUL. */
+static struct span make_message(size_t len, size_t noise) {
+    static char bytes[MESSAGE_BYTES_MAX];
+    uint64_t random = 88172645463325252;
+    memset(bytes, 'x', len);
+    for (size_t i = 0; i < noise; i++) {
+        random ^= random << 13, random ^= random >> 7, random ^= random << 17;
+        bytes[i] = (char)(1 + random % 255);
+    }
+    bytes[len] = '\0';
+    return span_of(bytes, len + 1);
+}
+
+static bool takes(size_t len, size_t noise) {
+    return shipment.type->takes(shipment.handle, make_message(len, noise));
+}
+
+static void check_arrives(size_t len, size_t noise) {
+    static char got[MESSAGE_BYTES_MAX];
+    size_t got_len;
+    shipment_send_bytes(&shipment, make_message(len, noise), 1);
     turn_until_delivered();
-    check_message(0, 100);
-    check_message(2, 100);
-    ck_assert_uint_eq(counts()->dropped_messages, 1);
+    ck_assert(receive_message(got, &got_len));
+    ck_assert_uint_eq(got_len, len);
+    ck_assert_mem_eq(got, make_message(len, noise).p, len);
+}
+
+START_TEST(plain_what_does_not_fit_128_chunks_is_refused) {
+    start();
+    ck_assert(takes(FITS, 0));
+    ck_assert(!takes(FITS + 1, 0));
+}
+END_TEST
+
+/* By either setting a message is sent compressed if that fits, plain if that does: what is taken
+   can be sent, to the last byte. */
+START_TEST(compressed_what_does_not_fit_128_chunks_is_refused) {
+    conf.compress = _i;
+    start();
+    ck_assert(takes(FITS, FITS));
+    check_arrives(FITS, FITS);
+    ck_assert(!saw_gzip);
+    ck_assert(!takes(FITS + 1, FITS + 1));
+    ck_assert(takes(2 * FITS, 0));
+    size_t low = 0, high = FITS + 1; /* bytes of noise with which it is taken, and is not */
+    while (high - low > 1) {
+        size_t middle = (low + high) / 2;
+        *(takes(FITS + 1000, middle) ? &low : &high) = middle;
+    }
+    ck_assert_uint_gt(low, FITS / 100 * 99);
+    check_arrives(FITS + 1000, low);
+    ck_assert(saw_gzip);
+    ck_assert(!takes(FITS + 1000, high));
+}
+END_TEST
+
+/* Asking does not disturb what waits, compressed, to be sent. */
+START_TEST(asking_leaves_what_waits_alone) {
+    conf.compress = COMPRESS_GZIP;
+    conf.rate = 1;
+    start();
+    shipment_send(&shipment, 200, 1000);
+    while (counts()->datagrams == 0) {
+        shipment_turn(&shipment, 5);
+    }
+    ck_assert_int_lt(shipment_delivered(&shipment), shipment.last);
+    ck_assert(takes(FITS + 1000, 1000));
+    shipment.skipped_ms += 1000000;
+    turn_until_delivered();
+    for (size_t i = 0; i < 200; i++) {
+        check_message(i, 1000);
+    }
 }
 END_TEST
 
@@ -206,21 +290,9 @@ START_TEST(auto_compresses_only_what_saves_a_datagram) {
 END_TEST
 
 START_TEST(auto_leaves_alone_what_does_not_shrink) {
-    enum { SIZE = 3000 };
-    static char noise[SIZE + 1], got[MESSAGE_BYTES_MAX];
     conf.compress = COMPRESS_AUTO;
     start();
-    uint64_t random = 88172645463325252;
-    for (size_t i = 0; i < SIZE; i++) {
-        random ^= random << 13, random ^= random >> 7, random ^= random << 17;
-        noise[i] = (char)(1 + random % 255);
-    }
-    shipment_send_bytes(&shipment, span_of(noise, SIZE + 1), 1);
-    turn_until_delivered();
-    size_t len;
-    ck_assert(receive_message(got, &len));
-    ck_assert_uint_eq(len, SIZE);
-    ck_assert_mem_eq(got, noise, SIZE);
+    check_arrives(3000, 3000);
     ck_assert(!saw_gzip);
 }
 END_TEST
@@ -275,6 +347,31 @@ START_TEST(a_refusal_is_counted_and_the_present_datagram_sent_again) {
 }
 END_TEST
 
+START_TEST(a_kernel_without_memory_is_asked_again_after_a_pause) {
+    struct pollfd fds[OUTPUT_POLL_MAX];
+    struct err err;
+    int wait_ms = 1000;
+    start();
+    while (counts()->connects == 0) {
+        shipment_turn(&shipment, 5);
+    }
+    int64_t now_ms = shipment_now_ms(&shipment);
+    out_of_memory = 1;
+    shipment_send(&shipment, 3, 100);
+    ck_assert_int_eq(shipment.type->turn(shipment.handle, now_ms, &err), 0);
+    ck_assert_int_eq(shipment.type->poll_fds(shipment.handle, now_ms, fds, &wait_ms), 0);
+    ck_assert_int_gt(wait_ms, 0);
+    ck_assert_int_lt(wait_ms, 100);
+    ck_assert_int_eq(shipment.type->turn(shipment.handle, now_ms + wait_ms - 1, &err), 0);
+    ck_assert_int_eq(send_calls, 1);
+    ck_assert_int_eq(shipment.type->turn(shipment.handle, now_ms + wait_ms, &err), 0);
+    ck_assert_uint_eq(shipment_delivered(&shipment), shipment.last);
+    for (size_t i = 0; i < 3; i++) {
+        check_message(i, 100);
+    }
+}
+END_TEST
+
 int main(void) {
     Suite *suite = suite_create("gelf_udp");
     TCase *datagram = tcase_create("datagrams");
@@ -282,7 +379,10 @@ int main(void) {
     tcase_add_checked_fixture(datagram, setup, teardown);
     tcase_add_test(datagram, each_message_is_a_datagram);
     tcase_add_test(datagram, large_messages_come_in_chunks_within_mtu);
-    tcase_add_test(datagram, what_does_not_fit_128_chunks_is_dropped_and_the_rest_goes_on);
+    tcase_add_test(datagram, plain_what_does_not_fit_128_chunks_is_refused);
+    tcase_add_loop_test(datagram, compressed_what_does_not_fit_128_chunks_is_refused, COMPRESS_AUTO,
+                        COMPRESS_GZIP + 1);
+    tcase_add_test(datagram, asking_leaves_what_waits_alone);
     tcase_add_test(datagram, auto_compresses_only_what_saves_a_datagram);
     tcase_add_test(datagram, auto_leaves_alone_what_does_not_shrink);
     tcase_add_test(datagram, gzip_compresses_all);
@@ -291,6 +391,7 @@ int main(void) {
     tcase_set_timeout(flow, 60);
     tcase_add_checked_fixture(flow, setup, teardown);
     tcase_add_test(flow, no_more_than_rate_is_sent);
+    tcase_add_test(flow, a_kernel_without_memory_is_asked_again_after_a_pause);
     tcase_add_test(flow, a_refusal_is_counted_and_the_present_datagram_sent_again);
     suite_add_tcase(suite, flow);
     return run_suite(suite);

@@ -7,6 +7,7 @@
 #include <jansson.h>
 
 #include "data_file.h"
+#include "prefixes.h"
 
 static struct asked asked;
 
@@ -119,7 +120,7 @@ static bool is_overlaid(json_t *root, const char *key, const struct cidr *prefix
         const char *other = json_object_iter_key(json_object_iter(entry));
         struct cidr cidr;
         if (strcmp(other, key) != 0 && cidr_parse_masked(span_str(other), &cidr) &&
-            cidr.bits >= prefix->bits && cidr_contains(&cidr, &prefix->addr)) {
+            cidr.bits >= prefix->bits && prefix_holds(&cidr, &prefix->addr)) {
             return true;
         }
     }

@@ -435,6 +435,25 @@ START_TEST(without_room_nothing_moves) {
 }
 END_TEST
 
+static void check_progress(const char *wanted) {
+    struct buf text;
+    buf_init(&text, 4096);
+    input_file_type.describe(handle, &text);
+    ck_assert_msg(span_starts(buf_span(&text), span_str(wanted)), "%s", buf_cstr(&text));
+    buf_done(&text);
+}
+
+/* How much will come over a pipe nobody knows. */
+START_TEST(progress_says_only_what_is_known) {
+    put("a.log", "one\n");
+    begin("paths: [a.log]\n");
+    check_progress("files: 0 of 1 read, 0.0 of 0.0 MB, 0.0 MB/s\n");
+    end();
+    begin("paths: [a.log, '-']\n");
+    check_progress("files: 0 of 2 read, 0.0 MB, 0.0 MB/s\n");
+}
+END_TEST
+
 int main(void) {
     Suite *suite = suite_create("input_file");
     TCase *tcase = tcase_create("file");
@@ -454,6 +473,7 @@ int main(void) {
     tcase_add_test(tcase, standard_input_may_be_gzip);
     tcase_add_test(tcase, follows_across_growth_rotation_truncation_and_new_files);
     tcase_add_test(tcase, without_room_nothing_moves);
+    tcase_add_test(tcase, progress_says_only_what_is_known);
     suite_add_tcase(suite, tcase);
     return run_suite(suite);
 }

@@ -27,13 +27,41 @@ enum { OFFSET_COMMIT = 8, OFFSET_FETCH = 9, HEARTBEAT = 12 };
 
 enum { LIMIT_MS = 30000, PARTS = 4, OFFSETS = 4096 };
 
+/* Does what follows the condition until that holds; the limit only ends a test that has failed. */
+#define UNTIL(condition, ...)                                                                  \
+    do {                                                                                       \
+        int64_t end_ms = clock_monotonic_ms() + LIMIT_MS;                                      \
+        while (!(condition)) {                                                                 \
+            __VA_ARGS__;                                                                       \
+            ck_assert_msg(clock_monotonic_ms() < end_ms, "waited in vain for %s", #condition); \
+        }                                                                                      \
+    } while (0)
+
+/* Which offsets came, per partition, and that they came in order. */
+struct seen {
+    int times[PARTS][OFFSETS];
+    int64_t last[PARTS];
+    size_t count;
+    uint64_t number;
+    bool drained;
+};
+
 static rd_kafka_t *producer;
 static rd_kafka_mock_cluster_t *cluster;
 static struct option_context context;
 static struct yaml_node *root;
 static void *conf;
+static struct kafka *kafka;     /* the worker whose life a story tells; NULL: none */
+static struct seen seen, later; /* by it, and by its next life or the other one of two */
+
+static void clear_seen(struct seen *seen_by) {
+    memset(seen_by, 0, sizeof(*seen_by));
+    memset(seen_by->last, -1, sizeof(seen_by->last));
+}
 
 static void set_up(void) {
+    clear_seen(&seen);
+    clear_seen(&later);
     rd_kafka_conf_t *made = rd_kafka_conf_new();
     char text[512];
     producer = rd_kafka_new(RD_KAFKA_PRODUCER, made, text, sizeof(text));
@@ -53,7 +81,15 @@ static void free_conf(void) {
     buf_done(&context.errors);
 }
 
+static void end_life(void) {
+    input_kafka_type.close(kafka);
+    kafka = NULL;
+}
+
 static void tear_down(void) {
+    if (kafka) {
+        end_life();
+    }
     free_conf();
     rd_kafka_mock_cluster_destroy(cluster);
     rd_kafka_destroy(producer);
@@ -84,11 +120,12 @@ static struct kafka *open_worker(int worker, int workers, bool look_only) {
     return handle;
 }
 
-static struct kafka *open_one(const char *topic, const char *more) {
+/* A first life, as the only worker of its group. */
+static void begin_life(const char *topic, const char *more) {
     char text[512];
     snprintf(text, sizeof(text), "topics: [%s]\n" FAST_GROUP "%s", topic, more);
     ck_assert_msg(configure(NULL, text) == 0, "%s", buf_cstr(&context.errors));
-    return open_worker(0, 1, false);
+    kafka = open_worker(0, 1, false);
 }
 
 static rd_kafka_t *new_sender(void) {
@@ -117,250 +154,201 @@ static void produce(const char *topic, int partition, int from, int count, size_
     rd_kafka_destroy(sender);
 }
 
-/* Which offsets came, per partition, and that they came in order. */
-struct seen {
-    int times[PARTS][OFFSETS];
-    int64_t last[PARTS];
-    size_t count;
-    uint64_t number;
-    bool drained;
-};
-
-static struct seen *new_seen(void) {
-    struct seen *seen = calloc(1, sizeof(*seen));
-    for (int i = 0; i < PARTS; i++) {
-        seen->last[i] = -1;
-    }
-    return seen;
+static void produce_single(int from, int count) {
+    produce("single", 0, from, count, 50);
 }
 
-static void take(struct seen *seen, const struct batch *batch) {
-    ck_assert_uint_gt(batch->number, seen->number);
-    seen->number = batch->number;
+static void produce_everywhere(int from, int count) {
+    for (int i = 0; i < PARTS; i++) {
+        produce("flows", i, from, count, 50);
+    }
+}
+
+static void take(struct seen *by, const struct batch *batch) {
+    ck_assert_uint_gt(batch->number, by->number);
+    by->number = batch->number;
     for (size_t i = 0; i < batch->count; i++) {
         const struct origin *origin = &batch->records[i].origin;
         int partition = origin->shard.p[0] - '0';
         char wanted[32];
         ck_assert(origin->number < OFFSETS);
-        ck_assert_int_gt(origin->number, seen->last[partition]);
-        seen->last[partition] = origin->number;
-        seen->times[partition][origin->number]++;
+        ck_assert_int_gt(origin->number, by->last[partition]);
+        by->last[partition] = origin->number;
+        by->times[partition][origin->number]++;
         int len = snprintf(wanted, sizeof(wanted), "%d/%d ", partition, (int)origin->number);
         if (batch->records[i].data.len > 0) {
             ck_assert(span_starts(batch->records[i].data, span_of(wanted, (size_t)len)));
         }
-        seen->count++;
+        by->count++;
     }
 }
 
-/* One turn of a worker, as the core does it; the result of read. */
-static int turn(struct kafka *kafka, size_t room, struct seen *seen) {
+/* One turn of a worker, as the core does it. */
+static void turn(struct kafka *worker, size_t room, struct seen *by) {
     struct batch batch;
     struct err err;
-    int result = input_kafka_type.read(kafka, room, &batch, &err);
+    int result = input_kafka_type.read(worker, room, &batch, &err);
     if (result == INPUT_BATCH) {
-        take(seen, &batch);
+        take(by, &batch);
     } else if (result == INPUT_DRAIN) {
         /* The next assignment begins at what was committed, which may be earlier. */
-        seen->drained = true;
-        memset(seen->last, -1, sizeof(seen->last));
+        by->drained = true;
+        memset(by->last, -1, sizeof(by->last));
     } else {
-        struct pollfd fd = {.fd = input_kafka_type.poll_fd(kafka), .events = POLLIN};
+        struct pollfd fd = {.fd = input_kafka_type.poll_fd(worker), .events = POLLIN};
         poll(&fd, 1, 20);
     }
-    return result;
 }
 
-static void read_until(struct kafka *kafka, struct seen *seen, size_t count) {
-    int64_t end_ms = clock_monotonic_ms() + LIMIT_MS;
-    while (seen->count < count) {
-        turn(kafka, BATCH_RECORDS_MAX, seen);
-        ck_assert_msg(clock_monotonic_ms() < end_ms, "%zu of %zu came", seen->count, count);
-    }
+static void read_until(struct kafka *worker, struct seen *by, size_t count) {
+    UNTIL(by->count >= count, turn(worker, BATCH_RECORDS_MAX, by));
 }
 
-static void commit(struct kafka *kafka, uint64_t number) {
+static void commit(uint64_t number) {
     struct err err;
     ck_assert_msg(input_kafka_type.commit(kafka, number, true, &err) == 0, "%s", err.text);
 }
 
-static void wait_assigned(struct kafka *kafka) {
-    int64_t end_ms = clock_monotonic_ms() + LIMIT_MS;
-    struct seen *seen = new_seen();
-    while (kafka->offsets.part_count == 0) {
-        turn(kafka, BATCH_RECORDS_MAX, seen);
-        ck_assert(clock_monotonic_ms() < end_ms);
-    }
-    free(seen);
+static void wait_assigned(void) {
+    UNTIL(kafka->offsets.part_count > 0, turn(kafka, BATCH_RECORDS_MAX, &seen));
 }
 
-static void each_once(const struct seen *seen, int partition, int from, int to) {
+static void each_once(const struct seen *by, int partition, int from, int to) {
     for (int i = from; i < to; i++) {
-        ck_assert_msg(seen->times[partition][i] == 1, "%d/%d came %d times", partition, i,
-                      seen->times[partition][i]);
+        ck_assert_msg(by->times[partition][i] == 1, "%d/%d came %d times", partition, i,
+                      by->times[partition][i]);
     }
+}
+
+/* Ten records, and a first life that reads them. */
+static void read_ten(const char *more) {
+    produce_single(0, 10);
+    begin_life("single", more);
+    read_until(kafka, &seen, 10);
+}
+
+/* The next life, with `count` new records numbered from `from`, reads just these. */
+static void next_life_reads(int from, int count) {
+    end_life();
+    produce_single(from, count);
+    kafka = open_worker(0, 1, false);
+    read_until(kafka, &later, (size_t)count);
+    each_once(&later, 0, from, from + count);
+    ck_assert_uint_eq(later.count, (size_t)count);
 }
 
 START_TEST(reads_all_and_goes_on_where_it_stopped) {
-    struct seen *seen = new_seen(), *later = new_seen();
+    produce_everywhere(0, 100);
+    begin_life("flows", "");
+    read_until(kafka, &seen, PARTS * 100);
     for (int i = 0; i < PARTS; i++) {
-        produce("flows", i, 0, 100, 50);
+        each_once(&seen, i, 0, 100);
     }
-    struct kafka *kafka = open_one("flows", "");
-    read_until(kafka, seen, PARTS * 100);
-    for (int i = 0; i < PARTS; i++) {
-        each_once(seen, i, 0, 100);
-    }
-    commit(kafka, seen->number);
+    commit(seen.number);
     struct buf text;
     buf_init(&text, 4096);
     input_kafka_type.describe(kafka, &text);
     ck_assert_ptr_nonnull(
         strstr(buf_cstr(&text), "flows [2]: read up to 100, delivered up to 100"));
     buf_done(&text);
-    input_kafka_type.close(kafka);
+    end_life();
 
     produce("flows", 1, 100, 10, 50);
     kafka = open_worker(0, 1, false);
-    read_until(kafka, later, 10);
-    each_once(later, 1, 100, 110);
-    input_kafka_type.close(kafka);
-    free(seen);
-    free(later);
+    read_until(kafka, &later, 10);
+    each_once(&later, 1, 100, 110);
 }
 END_TEST
 
 START_TEST(what_is_not_committed_is_read_again) {
-    struct seen *seen = new_seen(), *later = new_seen();
-    produce("single", 0, 0, 50, 50);
-    struct kafka *kafka = open_one("single", "");
-    read_until(kafka, seen, 50);
-    input_kafka_type.close(kafka);
+    read_ten("");
+    end_life();
     kafka = open_worker(0, 1, false);
-    read_until(kafka, later, 50);
-    each_once(later, 0, 0, 50);
-    input_kafka_type.close(kafka);
-    free(seen);
-    free(later);
+    read_until(kafka, &later, 10);
+    each_once(&later, 0, 0, 10);
 }
 END_TEST
 
 START_TEST(latest_is_stored_before_the_first_read) {
-    struct seen *seen = new_seen();
-    produce("single", 0, 0, 20, 50);
-    struct kafka *kafka = open_one("single", "start: latest");
-    wait_assigned(kafka);
-    input_kafka_type.close(kafka); /* a crash before anything was delivered */
-    produce("single", 0, 20, 5, 50);
-    kafka = open_worker(0, 1, false);
-    read_until(kafka, seen, 5);
-    each_once(seen, 0, 20, 25);
-    input_kafka_type.close(kafka);
-    free(seen);
+    produce_single(0, 20);
+    begin_life("single", "start: latest");
+    wait_assigned(); /* and a crash before anything was delivered */
+    next_life_reads(20, 5);
 }
 END_TEST
 
 START_TEST(a_stall_loses_and_doubles_nothing) {
-    struct seen *seen = new_seen();
     produce("single", 0, 0, 1000, 100);
-    struct kafka *kafka = open_one("single", "");
-    while (seen->count == 0) {
-        turn(kafka, 10, seen);
-    }
-    int64_t end_ms = clock_monotonic_ms() + LIMIT_MS;
-    while (!kafka->is_paused) {
-        turn(kafka, 0, seen);
-        ck_assert(clock_monotonic_ms() < end_ms);
-    }
+    begin_life("single", "");
+    UNTIL(seen.count > 0, turn(kafka, 10, &seen));
+    UNTIL(kafka->is_paused, turn(kafka, 0, &seen));
     produce("single", 0, 1000, 1000, 100);
     for (int i = 0; i < 20; i++) {
-        turn(kafka, 0, seen);
+        turn(kafka, 0, &seen);
     }
-    ck_assert_uint_le(seen->count, 10);
-    read_until(kafka, seen, 2000);
-    each_once(seen, 0, 0, 2000);
-    input_kafka_type.close(kafka);
-    free(seen);
+    ck_assert_uint_le(seen.count, 10);
+    read_until(kafka, &seen, 2000);
+    each_once(&seen, 0, 0, 2000);
 }
 END_TEST
 
-/* How many different records two consumers have seen together. */
-static size_t distinct(const struct seen *a, const struct seen *b) {
+/* A turn of each of two workers. */
+static void turn_both(size_t room, struct kafka *other) {
+    turn(kafka, room, &seen);
+    turn(other, BATCH_RECORDS_MAX, &later);
+}
+
+/* How many different records both have seen together. */
+static size_t distinct(void) {
     size_t count = 0;
     for (int i = 0; i < PARTS; i++) {
         for (int j = 0; j < OFFSETS; j++) {
-            count += a->times[i][j] + b->times[i][j] > 0;
+            count += seen.times[i][j] + later.times[i][j] > 0;
         }
     }
     return count;
 }
 
 START_TEST(a_rebalance_drains_and_hands_over) {
-    struct seen *first = new_seen(), *second = new_seen();
-    for (int i = 0; i < PARTS; i++) {
-        produce("flows", i, 0, 100, 50);
-    }
-    struct kafka *one = open_one("flows", "");
-    read_until(one, first, PARTS * 100);
-    commit(one, first->number); /* the mock, unlike a broker, refuses it during a rebalance */
-    struct kafka *two = open_worker(1, 2, false);
-    int64_t end_ms = clock_monotonic_ms() + LIMIT_MS;
-    while (!first->drained) {
-        turn(one, BATCH_RECORDS_MAX, first);
-        turn(two, BATCH_RECORDS_MAX, second);
-        ck_assert(clock_monotonic_ms() < end_ms);
-    }
-    commit(one, first->number);
-    for (int i = 0; i < PARTS; i++) {
-        produce("flows", i, 100, 50, 50);
-    }
-    while (distinct(first, second) < PARTS * 150) {
-        turn(one, BATCH_RECORDS_MAX, first);
-        turn(two, BATCH_RECORDS_MAX, second);
-        ck_assert(clock_monotonic_ms() < end_ms);
-    }
-    ck_assert_uint_gt(second->count, 0);
+    produce_everywhere(0, 100);
+    begin_life("flows", "");
+    read_until(kafka, &seen, PARTS * 100);
+    commit(seen.number); /* the mock, unlike a broker, refuses it during a rebalance */
+    struct kafka *other = open_worker(1, 2, false);
+    UNTIL(seen.drained, turn_both(BATCH_RECORDS_MAX, other));
+    commit(seen.number);
+    produce_everywhere(100, 50);
+    UNTIL(distinct() == PARTS * 150, turn_both(BATCH_RECORDS_MAX, other));
+    ck_assert_uint_gt(later.count, 0);
     /* What was committed before comes once; what was on its way may come again. */
     for (int i = 0; i < PARTS; i++) {
         for (int j = 0; j < 150; j++) {
-            int times = first->times[i][j] + second->times[i][j];
+            int times = seen.times[i][j] + later.times[i][j];
             ck_assert_int_ge(times, 1);
             ck_assert_int_le(times, j < 100 ? 1 : 2);
         }
     }
-    input_kafka_type.close(one);
-    input_kafka_type.close(two);
-    free(first);
-    free(second);
+    end_life();
+    input_kafka_type.close(other);
 }
 END_TEST
 
 START_TEST(what_is_on_its_way_at_a_rebalance_is_not_stored) {
-    struct seen *first = new_seen(), *second = new_seen();
-    produce("single", 0, 0, 10, 50);
-    struct kafka *one = open_one("single", "");
-    read_until(one, first, 10);
-    uint64_t delivered = first->number;
-    commit(one, delivered);
-    produce("single", 0, 10, 10, 50);
-    read_until(one, first, 20);
-    struct kafka *two = open_worker(1, 2, false);
-    int64_t end_ms = clock_monotonic_ms() + LIMIT_MS;
-    while (!first->drained) {
-        turn(one, 0, first);
-        turn(two, BATCH_RECORDS_MAX, second);
-        ck_assert(clock_monotonic_ms() < end_ms);
-    }
-    commit(one, delivered); /* the second batch is late */
-    turn(one, 0, first);
-    commit(one, first->number); /* delivered after all, but no longer ours */
-    input_kafka_type.close(one);
-    read_until(two, second, 10);
-    each_once(second, 0, 10, 20);
-    ck_assert_int_eq(second->times[0][9], 0);
-    input_kafka_type.close(two);
-    free(first);
-    free(second);
+    read_ten("");
+    uint64_t delivered = seen.number;
+    commit(delivered);
+    produce_single(10, 10);
+    read_until(kafka, &seen, 20);
+    struct kafka *other = open_worker(1, 2, false);
+    UNTIL(seen.drained, turn_both(0, other));
+    commit(delivered); /* the second batch is late */
+    turn(kafka, 0, &seen);
+    commit(seen.number); /* delivered after all, but no longer ours */
+    end_life();
+    read_until(other, &later, 10);
+    each_once(&later, 0, 10, 20);
+    ck_assert_int_eq(later.times[0][9], 0);
+    input_kafka_type.close(other);
 }
 END_TEST
 
@@ -369,227 +357,163 @@ static void lose_assignment(void) {
     rd_kafka_mock_push_request_errors(cluster, HEARTBEAT, 1, RD_KAFKA_RESP_ERR_UNKNOWN_MEMBER_ID);
 }
 
-static void turn_until_drained(struct kafka *kafka, size_t room, struct seen *seen) {
-    int64_t end_ms = clock_monotonic_ms() + LIMIT_MS;
-    while (!seen->drained) {
-        turn(kafka, room, seen);
-        ck_assert(clock_monotonic_ms() < end_ms);
-    }
-}
-
 START_TEST(a_lost_assignment_drains_before_it_lets_go) {
-    struct seen *seen = new_seen();
     struct batch batch = {0};
     struct err err;
-    produce("single", 0, 0, 10, 50);
-    struct kafka *kafka = open_one("single", "");
-    int64_t end_ms = clock_monotonic_ms() + LIMIT_MS;
-    while (input_kafka_type.read(kafka, BATCH_RECORDS_MAX, &batch, &err) != INPUT_BATCH) {
-        poll(NULL, 0, 10);
-        ck_assert(clock_monotonic_ms() < end_ms);
-    }
-    take(seen, &batch);
+    produce_single(0, 10);
+    begin_life("single", "");
+    UNTIL(input_kafka_type.read(kafka, BATCH_RECORDS_MAX, &batch, &err) == INPUT_BATCH,
+          poll(NULL, 0, 10));
+    take(&seen, &batch);
     int64_t stored = kafka->offsets.parts[0]->stored;
     lose_assignment();
-    turn_until_drained(kafka, 0, seen);
+    UNTIL(seen.drained, turn(kafka, 0, &seen));
     for (size_t i = 0; i < batch.count; i++) {
         ck_assert(span_eq(batch.records[i].origin.stream, SPAN("single")));
         ck_assert(span_eq(batch.records[i].origin.shard, SPAN("0")));
     }
-    commit(kafka, seen->number); /* too late: it belongs to others */
+    commit(seen.number); /* too late: it belongs to others */
     ck_assert_int_eq(kafka->offsets.parts[0]->stored, stored);
-    read_until(kafka, seen, batch.count + 10);
-    ck_assert_int_eq(seen->times[0][9], 2);
-    input_kafka_type.close(kafka);
-    free(seen);
+    read_until(kafka, &seen, batch.count + 10);
+    ck_assert_int_eq(seen.times[0][9], 2);
 }
 END_TEST
 
 START_TEST(a_full_account_still_serves_the_group) {
-    struct seen *seen = new_seen();
-    produce("single", 0, 0, 10, 50);
-    struct kafka *kafka = open_one("single", "");
-    read_until(kafka, seen, 10);
+    read_ten("");
     for (int i = 0; kafka_offsets_have_room(&kafka->offsets, 1); i++) {
         kafka_offsets_hand_out(&kafka->offsets, ++kafka->number, 0, 10 + i);
     }
     lose_assignment();
-    turn_until_drained(kafka, BATCH_RECORDS_MAX, seen);
-    seen->number = kafka->number;
-    read_until(kafka, seen, 20);
-    ck_assert_int_eq(seen->times[0][9], 2);
-    input_kafka_type.close(kafka);
-    free(seen);
+    UNTIL(seen.drained, turn(kafka, BATCH_RECORDS_MAX, &seen));
+    seen.number = kafka->number;
+    read_until(kafka, &seen, 20);
+    ck_assert_int_eq(seen.times[0][9], 2);
 }
 END_TEST
 
 /* Reads until it says `text`. */
-static void read_until_said(struct kafka *kafka, const char *text) {
-    int64_t end_ms = clock_monotonic_ms() + LIMIT_MS;
+static void read_until_said(const char *text) {
     struct err err = {.text = ""};
     struct batch batch;
-    while (!strstr(err.text, text)) {
-        input_kafka_type.read(kafka, BATCH_RECORDS_MAX, &batch, &err);
-        poll(NULL, 0, 10);
-        ck_assert(clock_monotonic_ms() < end_ms);
-    }
+    UNTIL(strstr(err.text, text), input_kafka_type.read(kafka, BATCH_RECORDS_MAX, &batch, &err);
+          poll(NULL, 0, 10));
     ck_assert_int_eq(err.kind, ERR_RETRY);
 }
 
 START_TEST(a_refused_position_is_said_and_stored_again) {
-    struct seen *seen = new_seen(), *later = new_seen();
     struct err err;
-    produce("single", 0, 0, 10, 50);
-    struct kafka *kafka = open_one("single", "commit_interval: 100ms");
-    read_until(kafka, seen, 10);
+    read_ten("commit_interval: 100ms");
     poll(NULL, 0, 150); /* the interval */
     rd_kafka_mock_push_request_errors(cluster, OFFSET_COMMIT, 1,
                                       RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED);
-    ck_assert_int_eq(input_kafka_type.commit(kafka, seen->number, false, &err), 0);
-    produce("single", 0, 10, 10, 50);
-    read_until_said(kafka, "positions were not stored");
-    read_until(kafka, seen, 20);
-    commit(kafka, seen->number);
-    input_kafka_type.close(kafka);
-    produce("single", 0, 20, 1, 50);
-    kafka = open_worker(0, 1, false);
-    read_until(kafka, later, 1);
-    ck_assert_int_eq(later->times[0][20], 1);
-    input_kafka_type.close(kafka);
-    free(seen);
-    free(later);
+    ck_assert_int_eq(input_kafka_type.commit(kafka, seen.number, false, &err), 0);
+    produce_single(10, 10);
+    read_until_said("positions were not stored");
+    read_until(kafka, &seen, 20);
+    commit(seen.number);
+    next_life_reads(20, 1);
 }
 END_TEST
 
-static void refuse_offset_fetches(int count) {
-    for (int i = 0; i < count; i++) {
+/* Ten records, and a life that cannot find out where to begin. */
+static void be_refused(int times) {
+    produce_single(0, 10);
+    begin_life("single", "");
+    for (int i = 0; i < times; i++) {
         rd_kafka_mock_push_request_errors(cluster, OFFSET_FETCH, 1,
                                           RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED);
     }
+    read_until_said("where to begin in the partitions is not known yet");
 }
 
 START_TEST(a_refused_join_is_said_and_tried_again) {
-    struct seen *seen = new_seen();
-    produce("single", 0, 0, 10, 50);
-    struct kafka *kafka = open_one("single", "");
-    refuse_offset_fetches(20);
-    read_until_said(kafka, "where to begin in the partitions is not known yet");
-    read_until(kafka, seen, 10);
-    each_once(seen, 0, 0, 10);
-    input_kafka_type.close(kafka);
-    free(seen);
+    be_refused(20);
+    read_until(kafka, &seen, 10);
+    each_once(&seen, 0, 0, 10);
 }
 END_TEST
 
 /* librdkafka waits for our answer to a rebalance when it closes. */
 START_TEST(closing_in_the_middle_of_a_rebalance_ends) {
-    struct seen *seen = new_seen();
-    produce("single", 0, 0, 10, 50);
-    struct kafka *kafka = open_one("single", "");
-    refuse_offset_fetches(1000);
-    read_until_said(kafka, "where to begin in the partitions is not known yet");
-    input_kafka_type.close(kafka);
+    be_refused(1000);
+    end_life();
     rd_kafka_mock_clear_request_errors(cluster, OFFSET_FETCH);
     kafka = open_worker(0, 1, false);
-    read_until(kafka, seen, 10);
+    read_until(kafka, &seen, 10);
     lose_assignment();
-    turn_until_drained(kafka, BATCH_RECORDS_MAX, seen);
-    input_kafka_type.close(kafka);
-    free(seen);
+    UNTIL(seen.drained, turn(kafka, BATCH_RECORDS_MAX, &seen));
 }
 END_TEST
 
 START_TEST(a_broker_may_be_far) {
-    struct seen *seen = new_seen();
-    produce("single", 0, 0, 10, 50);
+    produce_single(0, 10);
     rd_kafka_mock_broker_set_rtt(cluster, 1, 250);
-    struct kafka *kafka = open_one("single", "start: latest");
-    wait_assigned(kafka);
+    begin_life("single", "start: latest");
+    wait_assigned();
     rd_kafka_mock_broker_set_rtt(cluster, 1, 0);
-    produce("single", 0, 10, 5, 50);
-    read_until(kafka, seen, 5);
-    each_once(seen, 0, 10, 15);
-    input_kafka_type.close(kafka);
-    free(seen);
+    produce_single(10, 5);
+    read_until(kafka, &seen, 5);
+    each_once(&seen, 0, 10, 15);
 }
 END_TEST
 
 START_TEST(looking_stores_nothing_and_joins_nothing) {
-    struct seen *seen = new_seen(), *later = new_seen();
-    for (int i = 0; i < PARTS; i++) {
-        produce("flows", i, 0, 25, 50);
-    }
+    produce_everywhere(0, 25);
     ck_assert_int_eq(configure(NULL, "topics: ['^flo']\n" FAST_GROUP), 0);
-    struct kafka *kafka = open_worker(0, 1, true);
-    read_until(kafka, seen, PARTS * 25);
-    commit(kafka, seen->number);
-    input_kafka_type.close(kafka);
+    kafka = open_worker(0, 1, true);
+    read_until(kafka, &seen, PARTS * 25);
+    commit(seen.number);
+    end_life();
     kafka = open_worker(0, 1, false);
-    read_until(kafka, later, PARTS * 25);
-    input_kafka_type.close(kafka);
-    free(seen);
-    free(later);
+    read_until(kafka, &later, PARTS * 25);
 }
 END_TEST
 
 START_TEST(records_without_a_value_advance) {
-    struct seen *seen = new_seen(), *later = new_seen();
-    produce("single", 0, 0, 3, 50);
+    produce_single(0, 3);
     produce("single", 0, 3, 2, 0);
-    struct kafka *kafka = open_one("single", "");
-    read_until(kafka, seen, 5);
-    commit(kafka, seen->number);
-    input_kafka_type.close(kafka);
-    produce("single", 0, 5, 1, 50);
-    kafka = open_worker(0, 1, false);
-    read_until(kafka, later, 1);
-    ck_assert_int_eq(later->times[0][5], 1);
-    input_kafka_type.close(kafka);
-    free(seen);
-    free(later);
+    begin_life("single", "");
+    read_until(kafka, &seen, 5);
+    commit(seen.number);
+    next_life_reads(5, 1);
 }
 END_TEST
 
 /* The mock keeps about 5 MB a partition. */
 START_TEST(what_the_broker_dropped_is_passed_over) {
-    struct seen *seen = new_seen(), *later = new_seen();
-    produce("single", 0, 0, 10, 50);
-    struct kafka *kafka = open_one("single", "");
-    read_until(kafka, seen, 10);
-    commit(kafka, seen->number);
-    input_kafka_type.close(kafka);
+    read_ten("");
+    commit(seen.number);
+    end_life();
     produce("single", 0, 10, 200, 100000);
     kafka = open_worker(0, 1, false);
-    int64_t end_ms = clock_monotonic_ms() + LIMIT_MS;
-    while (later->last[0] != 209) {
-        turn(kafka, BATCH_RECORDS_MAX, later);
-        ck_assert(clock_monotonic_ms() < end_ms);
-    }
-    ck_assert_int_eq(later->times[0][10], 0);
-    input_kafka_type.close(kafka);
-    free(seen);
-    free(later);
+    UNTIL(later.last[0] == 209, turn(kafka, BATCH_RECORDS_MAX, &later));
+    ck_assert_int_eq(later.times[0][10], 0);
 }
 END_TEST
 
-START_TEST(absent_brokers_are_said_once) {
+/* What the next read says of brokers: 0 or 1 times. */
+static int reads_trouble(void) {
     struct batch batch;
     struct err err;
-    ck_assert_int_eq(configure("127.0.0.1:1", "topics: [flows]"), 0);
-    struct kafka *kafka = open_worker(0, 1, false);
-    int64_t end_ms = clock_monotonic_ms() + LIMIT_MS;
+    poll(NULL, 0, 10);
+    if (input_kafka_type.read(kafka, 10, &batch, &err) != -1) {
+        return 0;
+    }
+    ck_assert_int_eq(err.kind, ERR_RETRY);
+    ck_assert_ptr_nonnull(strstr(err.text, "brokers"));
+    return 1;
+}
+
+START_TEST(absent_brokers_are_said_once) {
     int said = 0;
-    for (int i = 0; said == 0 || i < 100; i++) {
-        if (input_kafka_type.read(kafka, 10, &batch, &err) == -1) {
-            ck_assert_int_eq(err.kind, ERR_RETRY);
-            ck_assert_ptr_nonnull(strstr(err.text, "brokers"));
-            said++;
-        }
-        poll(NULL, 0, 10);
-        ck_assert(clock_monotonic_ms() < end_ms);
+    ck_assert_int_eq(configure("127.0.0.1:1", "topics: [flows]"), 0);
+    kafka = open_worker(0, 1, false);
+    UNTIL(said > 0, said += reads_trouble());
+    for (int i = 0; i < 100; i++) {
+        said += reads_trouble();
     }
     ck_assert_int_eq(said, 1);
-    input_kafka_type.close(kafka);
 }
 END_TEST
 

@@ -105,24 +105,17 @@ END_TEST
 
 START_TEST(families_do_not_mix) {
     struct ipaddr v4, v6;
-    struct cidr all;
     ck_assert(ipaddr_parse(SPAN("10.0.0.1"), &v4));
     ck_assert(ipaddr_parse(SPAN("::ffff:10.0.0.1"), &v6));
     ck_assert(!ipaddr_eq(&v4, &v6));
-    ck_assert_int_eq(cidr_parse(SPAN("0.0.0.0/0"), &all, NULL), 0);
-    ck_assert(cidr_contains(&all, &v4));
-    ck_assert(!cidr_contains(&all, &v6));
 }
 END_TEST
 
 START_TEST(prefixes) {
     struct cidr cidr;
-    struct ipaddr addr;
     char out[IPADDR_TEXT_MAX + 4];
     ck_assert_int_eq(cidr_parse(SPAN("10.128.0.0/9"), &cidr, NULL), 0);
-    ck_assert(ipaddr_parse(SPAN("10.128.0.0"), &addr) && cidr_contains(&cidr, &addr));
-    ck_assert(ipaddr_parse(SPAN("10.255.255.255"), &addr) && cidr_contains(&cidr, &addr));
-    ck_assert(ipaddr_parse(SPAN("10.127.255.255"), &addr) && !cidr_contains(&cidr, &addr));
+    ck_assert(span_eq(span_of(out, cidr_format(&cidr, out)), SPAN("10.128.0.0/9")));
     ck_assert_int_eq(cidr_parse(SPAN("2001:db8::1"), &cidr, NULL), 0);
     ck_assert_int_eq(cidr.bits, 128);
     ck_assert_int_eq(cidr_parse(SPAN("2001:db8::/33"), &cidr, NULL), 0);

@@ -126,7 +126,7 @@ END_TEST
 START_TEST(what_comes_later_says_so) {
     ASSERT_ERRORS(
         "drop: \"a:b\"\nmetrics: {listen: \"127.0.0.1:1\"}\n"
-        "inputs: [{kinesis: {}}]\n"
+        "inputs: [{s3: {}}]\n"
         "enrich: {inventory: {}, suspicious: {}}\n"
         "outputs:\n"
         "  - gelf_http: {}\n"
@@ -134,7 +134,7 @@ START_TEST(what_comes_later_says_so) {
         "  - gelf_tcp: {hosts: [\"a:1\"], required: false}\n"
         "  - gelf_tcp: {hosts: [\"a:1\", \"b:2\"]}\n",
         "t.yaml:1:1: drop: not in this version", "t.yaml:2:1: metrics: not in this version",
-        "input \"kinesis\" is not in this version", "enricher \"inventory\" is not in this version",
+        "input \"s3\" is not in this version", "enricher \"inventory\" is not in this version",
         "enricher \"suspicious\" is not in this version",
         "output \"gelf_http\" is not in this version", "t.yaml:7:", "t.yaml:8:", "t.yaml:9:");
 }

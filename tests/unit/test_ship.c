@@ -71,10 +71,16 @@ static int encoder_encode(void *encoder, const struct flow *flow, struct buf *ou
     return 0;
 }
 
+/* What begins with '!' is refused. */
+static bool fake_takes(void *handle, struct span message) {
+    (void)handle;
+    return message.p[0] != '!';
+}
+
 static const struct encoder_type encoder = {
     .open = encoder_open, .encode = encoder_encode, .close = fake_close};
 
-static const struct output_type output = {
+static struct output_type output = {
     .name = "fake",
     .encoder = &encoder,
     .ring_bytes = fake_ring_bytes,
@@ -92,6 +98,7 @@ static struct err err;
 static void setup(void) {
     struct output_place place = {0};
     memset(&fake, 0, sizeof(fake));
+    output.takes = NULL;
     ck_assert_int_eq(ship_open(&ship, &use, &place, 0, PARCEL, &err), 0);
 }
 
@@ -163,6 +170,27 @@ START_TEST(too_large_for_a_parcel) {
 }
 END_TEST
 
+START_TEST(what_the_output_refuses_is_in_no_parcel) {
+    output.takes = fake_takes;
+    ck_assert_int_eq(put(1, '!', 10), SHIP_TOO_LARGE);
+    ship_batch_end(&ship, 1);
+    ck_assert_uint_eq(fake.count, 0);
+    ck_assert_uint_eq(ship_delivered(&ship), 1);
+    ck_assert_int_eq(put(2, 'a', 10), SHIP_TAKEN);
+    ck_assert_int_eq(put(2, '!', 10), SHIP_TOO_LARGE);
+    ck_assert_int_eq(put(2, 'b', PARCEL - 15), SHIP_TAKEN);
+    ck_assert_int_eq(put(2, '!', 10), SHIP_TOO_LARGE); /* first in a new parcel */
+    ck_assert_int_eq(put(2, 'c', 5), SHIP_TAKEN);
+    ship_batch_end(&ship, 2);
+    ck_assert_uint_eq(fake.count, 2);
+    ck_assert_uint_eq(fake.sent[0]->messages, 2);
+    ck_assert_uint_eq(fake.sent[0]->bytes.len, PARCEL - 5);
+    ck_assert_int_eq(fake.sent[0]->bytes.p[10], 'b');
+    ck_assert_uint_eq(fake.sent[1]->messages, 1);
+    ck_assert_uint_eq(fake.sent[1]->bytes.len, 5);
+}
+END_TEST
+
 /* Sizes of all kinds, deliveries late and in jumps: what is out is never overwritten. */
 START_TEST(undelivered_bytes_are_never_overwritten) {
     uint64_t batch = 1;
@@ -207,6 +235,7 @@ int main(void) {
     tcase_add_test(cases, an_empty_batch_counts_once_all_before_it_are_delivered);
     tcase_add_test(cases, a_batch_in_the_making_is_not_delivered);
     tcase_add_test(cases, too_large_for_a_parcel);
+    tcase_add_test(cases, what_the_output_refuses_is_in_no_parcel);
     tcase_add_test(cases, undelivered_bytes_are_never_overwritten);
     tcase_add_test(cases, many_small_parcels_fill_it_by_number);
     tcase_set_timeout(cases, 60);

@@ -90,19 +90,22 @@ static void wait_for_value(struct refresh *refresh, int value) {
 START_TEST(a_changed_file_is_loaded_anew) {
     struct refresh *refresh;
     ck_assert_int_eq(refresh_open(&settings, &refresh, NULL, &err), 0);
-    refresh_start(refresh, 5);
+    struct jobs *jobs = jobs_open(1);
+    refresh_start(refresh, jobs, 5);
     ck_assert_int_eq(value_now(refresh), 1);
     write_value("2");
     wait_for_value(refresh, 2);
     ck_assert_int_eq(unloaded, 1);
     refresh_close(refresh);
+    jobs_close(jobs);
 }
 END_TEST
 
 START_TEST(the_last_good_one_is_kept) {
     struct refresh *refresh;
     ck_assert_int_eq(refresh_open(&settings, &refresh, NULL, &err), 0);
-    refresh_start(refresh, 5);
+    struct jobs *jobs = jobs_open(1);
+    refresh_start(refresh, jobs, 5);
     write_value("bad");
     usleep(50000);
     ck_assert_int_eq(value_now(refresh), 1);
@@ -112,6 +115,7 @@ START_TEST(the_last_good_one_is_kept) {
     write_value("3");
     wait_for_value(refresh, 3);
     refresh_close(refresh);
+    jobs_close(jobs);
 }
 END_TEST
 

@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "core/dead_letter.h"
 #include "core/refresh.h"
 #include "core/worker.h"
@@ -33,6 +34,7 @@ static struct {
     atomic_size_t messages;
     size_t message_bytes;
     bool bad;           /* every record is a bad line */
+    size_t refused;     /* of the messages that come next, as too large */
     atomic_bool broken; /* the output can never go on */
     atomic_int ended;
 } fake;
@@ -163,6 +165,16 @@ static int output_open(void *conf, const struct output_place *place, void **hand
     return 0;
 }
 
+static bool output_takes(void *handle, struct span message) {
+    (void)handle;
+    ck_assert_uint_eq(message.len, fake.message_bytes);
+    if (fake.refused > 0) {
+        fake.refused--;
+        return false;
+    }
+    return true;
+}
+
 static void output_send(void *handle, const struct parcel *parcel) {
     (void)handle;
     fake.parcels = parcel->number;
@@ -210,6 +222,7 @@ static const struct output_type output = {.name = "fake",
                                           .encoder = &encoder,
                                           .ring_bytes = output_ring_bytes,
                                           .open = output_open,
+                                          .takes = output_takes,
                                           .send = output_send,
                                           .turn = output_turn,
                                           .poll_fds = output_poll_fds,
@@ -218,6 +231,17 @@ static const struct output_type output = {.name = "fake",
                                           .counts = output_counts,
                                           .describe = output_describe,
                                           .close = fake_close};
+
+static bool output_takes_nothing(void *handle, struct span message) {
+    (void)handle;
+    (void)message;
+    return false;
+}
+
+static uint64_t output_delivered_nothing(void *handle) {
+    (void)handle;
+    return 0;
+}
 
 static int table_load(const void *conf, struct buf *report, void **table, struct err *err) {
     (void)conf;
@@ -427,6 +451,62 @@ START_TEST(bad_lines_are_counted_and_committed_past) {
 }
 END_TEST
 
+static void read_text(const char *path, struct buf *text) {
+    ck_assert_int_eq(file_read(path, text, &err), 0);
+    ck_assert_int_eq(unlink(path), 0);
+}
+
+static size_t count_of(const char *text, const char *what) {
+    size_t count = 0;
+    while ((text = strstr(text, what)) != NULL) {
+        text += strlen(what);
+        count++;
+    }
+    return count;
+}
+
+/* One dead letter with position and line for each flow, also where a second output refuses it. */
+START_TEST(what_an_output_refuses_is_one_dead_letter) {
+    static const struct step script[] = {{INPUT_BATCH, 3}, {INPUT_END, 0}};
+    static const uint64_t wanted[] = {1, 3};
+    static const size_t styles[] = {0, 0};
+    static struct output_type nothing;
+    static struct output_use uses[] = {{.type = &output}, {.type = &nothing}};
+    static char path[32];
+    struct stats stats;
+    struct buf text;
+    nothing = output;
+    nothing.takes = output_takes_nothing;
+    nothing.delivered = output_delivered_nothing;
+    strcpy(path, "/tmp/flowgelf-test-XXXXXX");
+    close(mkstemp(path));
+    settings.dead_letter = (struct dead_letter_conf){.path = path};
+    settings.outputs = uses;
+    settings.output_count = 1 + (size_t)_i;
+    env.output_style = styles;
+    for (int i = 0; i < 3; i++) {
+        records[i].origin = (struct origin){.input = SPAN("script"), .number = 41 + i};
+    }
+    fake.refused = 1;
+    start(script, 2);
+    ck_assert_int_eq(worker_join(worker, &err), 0);
+    buf_init(&text, 1 << 16);
+    worker_stats(worker, &stats, &text);
+    ck_assert_uint_eq(stats.bad[BAD_MESSAGE_TOO_LARGE], wanted[_i]);
+    ck_assert_uint_eq(stats.counter[COUNTER_BAD], wanted[_i]);
+    ck_assert_uint_eq(stats.counter[COUNTER_DEAD_WRITTEN], wanted[_i]);
+    ck_assert_uint_eq(stats.counter[COUNTER_FLOWS], 3);
+    ck_assert_uint_eq(fake.messages, 2);
+    ck_assert_uint_eq(fake.committed, 1);
+    buf_clear(&text);
+    read_text(path, &text);
+    ck_assert_uint_eq(count_of(buf_cstr(&text), "\"reason\":\"message_too_large\""), wanted[_i]);
+    ck_assert_uint_eq(count_of(buf_cstr(&text), "\"raw\":\"YSBsaW5l\""), wanted[_i]);
+    ck_assert_uint_eq(count_of(buf_cstr(&text), "\"position\":41,\"line\":1"), 1);
+    buf_done(&text);
+}
+END_TEST
+
 /* With required dead letters that cannot be written nothing more is read or committed. */
 START_TEST(required_dead_letters_hold_the_commit) {
     static const struct step script[] = {{INPUT_BATCH, 1}, {INPUT_BATCH, 1}, {INPUT_IDLE, 0}};
@@ -463,6 +543,7 @@ int main(void) {
     tcase_add_test(cases, a_drain_settles_and_commits_first);
     tcase_add_test(cases, an_output_that_cannot_go_on_ends_the_worker);
     tcase_add_test(cases, bad_lines_are_counted_and_committed_past);
+    tcase_add_loop_test(cases, what_an_output_refuses_is_one_dead_letter, 0, 2);
     tcase_add_test(cases, required_dead_letters_hold_the_commit);
     tcase_set_timeout(cases, 60);
     suite_add_tcase(suite, cases);
