@@ -45,7 +45,7 @@ MISTAKES = [
     ("flow_logs:\n  formats: [default, '${version} ${srcaddr']\n", "2:22", "is not written as ${name}"),
     ("inputs: {kafka: {}}\n", "1:9", "inputs: expected a list"),
     ("inputs:\n  - kafkaa: {}\n", "2:5", 'unknown input "kafkaa"; did you mean "kafka"?'),
-    ("inputs:\n  - kinesis: {}\n", "2:5", "not in this version"),
+    ("inputs:\n  - s3: {}\n", "2:5", "not in this version"),
     ("inputs:\n  - kafka: {topics: [t]}\n", "2:12", "inputs[0].kafka.brokers: is required and missing"),
     ("inputs:\n  - kafka: {brokers: [k], topics: [t]}\n", "2:23", "the port is missing"),
     ("inputs:\n  - kafka: {brokers: ['k:1'], topics: [t], start: soon}\n", "2:51", "earliest, latest or a time"),
