@@ -48,6 +48,9 @@ UNIT_TESTS = \
 	tests/unit/test_kinesis_steps \
 	tests/unit/test_kinesis_types \
 	tests/unit/test_kpl \
+	tests/unit/test_lease \
+	tests/unit/test_lease_simulation \
+	tests/unit/test_lease_table \
 	tests/unit/test_line \
 	tests/unit/test_log \
 	tests/unit/test_message \
@@ -132,6 +135,7 @@ LDADD = libflowgelf.a $(CHECK_LIBS) $(DEPS_LIBS)
 AM_TESTS_ENVIRONMENT = \
 	FLOWGELF=$(abs_top_builddir)/flowgelf; export FLOWGELF; \
 	FLOWGELF_SRCDIR=$(abs_top_srcdir); export FLOWGELF_SRCDIR; \
+	AWS_EC2_METADATA_DISABLED=true; export AWS_EC2_METADATA_DISABLED; \
 	UBSAN_OPTIONS="$${UBSAN_OPTIONS:-print_stacktrace=1}"; export UBSAN_OPTIONS;
 
 # librdkafka starts its threads by thrd_create, which ThreadSanitizer does not know.

@@ -22,6 +22,7 @@ enum {
     PAGES_MAX = KINESIS_SHARDS_MAX / 100,
     LIST_CALL_MS = 20000,
     LIST_EVERY_MS = 60000, /* when nobody asks for it */
+    LIST_AGAIN_MS = 3000,  /* while an end waits for the list to show the children */
     SUMMARY_EVERY_MS = 3600000,
     OWNER_MAX = 256,
 };
@@ -61,6 +62,7 @@ struct kinesis_shared {
     struct kinesis_shards shards;
     struct kinesis_claim *claims;
     int64_t listed_ms, summary_ms; /* monotonic; 0: never */
+    int64_t list_every_ms;
     struct backoff backoff;
     char said[sizeof(((struct err *)0)->text)]; /* what went wrong last, not to be said again */
     int64_t look_from_ms;
@@ -146,7 +148,7 @@ static void say_fine(struct kinesis_shared *shared) {
 
 static bool is_due(const struct kinesis_shared *shared, int64_t now_ms) {
     return shared->listed_ms == 0 || atomic_load(&shared->list_wanted) ||
-           now_ms - shared->listed_ms >= LIST_EVERY_MS;
+           now_ms - shared->listed_ms >= shared->list_every_ms;
 }
 
 /* 1: a fresh list is there, 0: the old one will do, -1: it could not be fetched. */
@@ -282,6 +284,17 @@ static void assign(struct kinesis_shared *shared) {
     pthread_mutex_unlock(&shared->lock);
 }
 
+/* A shard that was read to its end and whose end is not stored: a list that came too early to show
+   its children may be what it waits for. */
+static bool has_open_end(const struct kinesis_shared *shared) {
+    bool found = false;
+    for (size_t i = 0; i < shared->seat_count && !found; i++) {
+        found = shared->seats[i].state == SEAT_AT_END &&
+                shared->claims[i].position.kind != POSITION_SHARD_END;
+    }
+    return found;
+}
+
 /* The store's threads say that a shard is another's. */
 static void lose(void *context, const char *shard_id) {
     struct kinesis_shared *shared = context;
@@ -294,7 +307,7 @@ static void lose(void *context, const char *shard_id) {
     }
     pthread_mutex_unlock(&shared->lock);
     if (was_ours) {
-        log_info("kinesis %s: %s is read by another process now", shared->conf->name, shard_id);
+        log_info("kinesis %s: %s is ours no longer", shared->conf->name, shard_id);
     }
 }
 
@@ -362,7 +375,8 @@ static int64_t keep(void *context, const atomic_bool *stopping) {
         assign(shared);
         summarize(shared, stopping);
     }
-    return pause_ms < LIST_EVERY_MS ? pause_ms : LIST_EVERY_MS;
+    shared->list_every_ms = has_open_end(shared) ? LIST_AGAIN_MS : LIST_EVERY_MS;
+    return pause_ms < shared->list_every_ms ? pause_ms : shared->list_every_ms;
 }
 
 /* ---- opening and closing ---- */

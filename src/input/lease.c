@@ -76,7 +76,7 @@ static struct lease *insert(struct leases *leases, const struct lease_row *row, 
     return &leases->items[at];
 }
 
-/* Not ours any more; what was delivered meanwhile and not stored is read again by the next owner. */
+/* Not ours any more; what was delivered and not stored is read again by the next owner. */
 static void lose(struct lease *lease) {
     lease->is_lost |= lease->is_held;
     lease->is_held = false;
@@ -164,6 +164,7 @@ void leases_end_scan(struct leases *leases) {
         struct lease *lease = &leases->items[i];
         if (!lease->is_seen && !lease->is_busy) {
             lose(lease);
+            lease->row.position.kind = POSITION_NONE; /* kept until its loss is told */
         }
         if (lease->is_seen || lease->is_busy || lease->is_lost) {
             leases->items[kept++] = *lease;

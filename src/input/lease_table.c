@@ -373,8 +373,8 @@ int lease_table_error(const struct lease_table *table, const char *operation,
                       const struct aws_reply *reply, struct err *err) {
     const char *remedy = ""; /* a denied call's text names the missing action already */
     if (strcmp(reply->code, "ResourceNotFoundException") == 0) {
-        remedy = "; was it deleted? A restart makes it anew, and reading then begins as `start` "
-                 "says";
+        remedy = "; it was never made, or deleted: a start of the input makes it, and reading "
+                 "then begins as `start` says";
     } else if (strcmp(reply->code, "ProvisionedThroughputExceededException") == 0) {
         remedy = "; the table's capacity is too small: switch it to on-demand";
     }

@@ -42,7 +42,7 @@ struct lease_writer {
     pthread_t thread;
     atomic_bool is_leaving;
     int64_t leave_ms; /* until when; set before is_leaving */
-    struct log_limit limit;
+    struct log_limit limit, lost_limit;
     struct aws_keys keys;
 };
 
@@ -170,9 +170,12 @@ static void expire(struct lease_writer *writer) {
     if (!found) {
         return;
     }
-    log_warning("lease table %s: the lease of %s (and perhaps of more) could not be renewed for "
-                "%lld ms, so that another process may have it: reading it stops",
-                conf->table, key, (long long)conf->leases->failover_ms);
+    uint64_t suppressed;
+    if (log_limit_allows(&writer->lost_limit, clock_monotonic_ms(), &suppressed)) {
+        log_warning("lease table %s: the lease of %s (and perhaps of more) could not be renewed "
+                    "for %lld ms, so that another process may have it: reading it stops",
+                    conf->table, key, (long long)conf->leases->failover_ms);
+    }
     conf->lost(conf->context, key);
     lease_writer_report(conf);
 }
@@ -242,20 +245,26 @@ static bool has_left(struct lease_writer *writer) {
     return all;
 }
 
+/* Replies that came while the process slept are heard first: they may be refusals. */
+static void hear_replies(struct lease_writer *writer) {
+    for (int i = 0; i < SLOTS; i++) {
+        if (writer->slots[i].is_used && aws_call_state(writer->slots[i].call) == HTTP_DONE) {
+            take_reply(writer, &writer->slots[i]);
+        }
+    }
+}
+
 static void *writer_main(void *argument) {
     struct lease_writer *writer = argument;
-    do {
-        /* Replies that came while the process slept are heard first: they may be refusals. */
-        for (int i = 0; i < SLOTS; i++) {
-            if (writer->slots[i].is_used && aws_call_state(writer->slots[i].call) == HTTP_DONE) {
-                take_reply(writer, &writer->slots[i]);
-            }
-        }
+    for (;;) {
+        hear_replies(writer);
         expire(writer);
+        if (has_left(writer)) {
+            return NULL;
+        }
         give_out_all(writer);
         wait_for_news(writer);
-    } while (!has_left(writer));
-    return NULL;
+    }
 }
 
 static void free_writer(struct lease_writer *writer) {
@@ -276,6 +285,7 @@ int lease_writer_start(const struct lease_writer_conf *conf, struct lease_writer
     writer->conf = *conf;
     writer->table = (struct lease_table){.name = conf->table, .owner = conf->owner};
     writer->limit = (struct log_limit){.burst = 3, .every_ms = 60000};
+    writer->lost_limit = (struct log_limit){.burst = 1, .every_ms = 10000};
     writer->http = http_open(&(struct http_conf){.proxy = conf->proxy, .ca_file = conf->ca_file});
     for (int i = 0; i < SLOTS; i++) {
         writer->slots[i].call = aws_call_open(writer->http, conf->target, REPLY_MAX);

@@ -42,6 +42,7 @@ struct stream_shard {
     bool has_row, was_cleaned;
     struct lease_row row;
     int64_t counted_ms; /* when the counter last changed */
+    int64_t taken_ms;   /* by its present owner */
     int64_t free_ms;    /* since when nobody's; -1: somebody's */
     int allowance;      /* intervals more, for lost races and the weather */
 };
@@ -72,9 +73,10 @@ struct process {
     bool is_alive, is_leaving;
     int life;
     char name[32];
-    int64_t offset_ms; /* its clock minus the world's */
-    int64_t paused_ms; /* until then, world's */
-    int64_t stalled_ms;
+    int64_t offset_ms;              /* its clock minus the world's */
+    int64_t paused_ms;              /* until then, world's */
+    int64_t stalled_ms, cut_off_ms; /* outputs; the network */
+    int64_t awake_ms;               /* since then it runs */
     int64_t born_ms;
     struct leases leases;
     int in_flight;
@@ -314,6 +316,7 @@ static void apply_write(struct message *message) {
         check_commit(shard, write, name, at);
     }
     shard->has_row = true;
+    shard->taken_ms = write->kind == LEASE_TAKE ? world->now_ms : shard->taken_ms;
     shard->row = write->row;
     shard->counted_ms = world->now_ms;
 }
@@ -343,8 +346,8 @@ static bool is_anybody_awake(void) {
     bool is_awake = false;
     for (int number = 0; number < PROCESSES; number++) {
         const struct process *process = &world->processes[number];
-        is_awake |=
-            process->is_alive && !process->is_leaving && world->now_ms >= process->paused_ms;
+        is_awake |= process->is_alive && !process->is_leaving &&
+                    world->now_ms >= process->paused_ms && world->now_ms >= process->cut_off_ms;
     }
     return is_awake;
 }
@@ -355,7 +358,8 @@ static int count_sleepers(const struct stream_shard *shard) {
     for (int number = 0; number < PROCESSES; number++) {
         const struct process *process = &world->processes[number];
         sleepers += strcmp(process->name, shard->row.owner) != 0 &&
-                    process->paused_ms > world->now_ms - 4 * FAILOVER_MS;
+                    (process->paused_ms > world->now_ms - 4 * FAILOVER_MS ||
+                     process->cut_off_ms > world->now_ms - 4 * FAILOVER_MS);
     }
     return sleepers;
 }
@@ -396,7 +400,8 @@ static struct message *send(int process, enum message_kind kind, bool is_of_sync
         message->apply_ms = world->now_ms + between(0, 150);
         message->reply_ms = message->apply_ms + between(0, 150);
         message->give_up_ms = world->now_ms + GIVE_UP_MS;
-        if (!world->is_calm && chance(500)) {
+        if (!world->is_calm &&
+            (chance(500) || world->now_ms < world->processes[process].cut_off_ms)) {
             unsigned how = roll() % 3;
             message->reply_ms = INT64_MAX; /* made, but the reply is lost; or made late; or not */
             message->apply_ms = how == 0   ? message->apply_ms
@@ -471,9 +476,18 @@ static void deliver(struct stream_shard *shard, struct reader *reader) {
     }
 }
 
+/* Somebody whose lease was taken finds out as soon as he cannot renew it. */
+static void check_overlap(const struct process *process, const struct stream_shard *shard) {
+    int64_t since_ms = shard->taken_ms > process->awake_ms ? shard->taken_ms : process->awake_ms;
+    must(strcmp(shard->row.owner, process->name) == 0 || !shard->row.owner[0] ||
+             world->now_ms - since_ms <= FAILOVER_MS + 2 * STEP_MS,
+         "%s reads %s, which is %s's", process->name, shard->id, shard->row.owner);
+}
+
 static void read_shard(struct process *process, int at) {
     struct stream_shard *shard = &world->shards[at];
     struct reader *reader = &process->readers[at];
+    check_overlap(process, shard);
     int room = shard->head - reader->next;
     reader->next += room < 4 ? room : 4;
     if (world->now_ms < process->stalled_ms) {
@@ -674,6 +688,7 @@ static void run_process(int number) {
         return;
     }
     if (world->now_ms < process->paused_ms) {
+        process->awake_ms = world->now_ms + STEP_MS;
         return;
     }
     for (int i = 0; i < MESSAGES; i++) {
@@ -709,9 +724,13 @@ static void make_weather(void) {
         return;
     }
     int64_t length_ms = between(500, 15000);
-    switch (roll() % 5) {
+    switch (roll() % 6) {
     case 0:
         end_process(number);
+        break;
+    case 4:
+        process->cut_off_ms = world->now_ms + length_ms;
+        allow_all(1 + (int)(length_ms / leases_take_ms(&process->leases)));
         break;
     case 1: /* SIGSTOP */
         process->paused_ms = world->now_ms + length_ms;
