@@ -80,6 +80,15 @@ static int64_t next_call(const struct kinesis_reader *reader, const struct kines
     return at_tip && !is_full && due_ms < now_ms + pace->poll_ms ? now_ms + pace->poll_ms : due_ms;
 }
 
+/* One longer than any that AWS makes is not kept: another is asked for. */
+static void keep_iterator(struct kinesis_reader *reader, struct span iterator) {
+    size_t len = iterator.len < sizeof(reader->iterator) ? iterator.len : 0;
+    if (len > 0) {
+        memcpy(reader->iterator, iterator.p, len);
+    }
+    reader->iterator[len] = '\0';
+}
+
 void reader_got_records(struct kinesis_reader *reader, const struct kinesis_reply *reply,
                         int64_t now_ms, const struct kinesis_pace *pace) {
     size_t bytes = data_bytes(reply);
@@ -90,12 +99,7 @@ void reader_got_records(struct kinesis_reader *reader, const struct kinesis_repl
     reader->behind_ms = reply->behind_ms;
     reader->due_ms = next_call(reader, reply, bytes, now_ms, pace);
     reader->ends = reply->next_iterator.len == 0;
-    if (reply->next_iterator.len < sizeof(reader->iterator)) {
-        memcpy(reader->iterator, reply->next_iterator.p, reply->next_iterator.len);
-        reader->iterator[reply->next_iterator.len] = '\0';
-    } else {
-        reader->iterator[0] = '\0'; /* longer than any that AWS makes: asked for anew */
-    }
+    keep_iterator(reader, reply->next_iterator);
     reader->last[0] = '\0';
     if (reply->count > 0) {
         kinesis_sequence_set(reader->last, reply->records[reply->count - 1].sequence);

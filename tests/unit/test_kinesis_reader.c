@@ -127,7 +127,7 @@ END_TEST
 START_TEST(no_further_iterator_is_the_end) {
     begin(POSITION_TRIM_HORIZON);
     get_iterator();
-    get_records(1, 10, 0, "");
+    get_records(1, 10, 0, NULL);
     ck_assert_int_eq(reader.state, READER_HOLDS);
     reader_handed_out(&reader);
     ck_assert_int_eq(reader.state, READER_ENDED);
