@@ -42,6 +42,8 @@ libflowgelf_a_SOURCES = \
 	src/base/put.h \
 	src/base/random.h \
 	src/base/span.h \
+	src/base/tls_error.c \
+	src/base/tls_error.h \
 	src/base/utf8.h \
 	src/base/xalloc.c \
 	src/base/xalloc.h \
@@ -170,6 +172,8 @@ libflowgelf_a_SOURCES = \
 	src/input/kinesis_keeper.c \
 	src/input/kinesis_keeper.h \
 	src/input/kinesis_lease_store.c \
+	src/input/kinesis_list.c \
+	src/input/kinesis_list.h \
 	src/input/kinesis_out.c \
 	src/input/kinesis_reader.c \
 	src/input/kinesis_reader.h \
@@ -244,6 +248,10 @@ libflowgelf_a_SOURCES = \
 	src/cmd/demo_company.h \
 	src/cmd/demo_kafka.c \
 	src/cmd/demo_kafka.h \
+	src/cmd/demo_emulator.c \
+	src/cmd/demo_emulator.h \
+	src/cmd/demo_kinesis.c \
+	src/cmd/demo_kinesis.h \
 	src/cmd/demo_receiver.c \
 	src/cmd/demo_receiver.h \
 	src/cmd/demo_records.inc \

@@ -262,6 +262,7 @@ enum http_state aws_call_state(const struct aws_call *call) {
 static void judge_failure(struct aws_call *call, const struct http_reply *http) {
     struct aws_reply *reply = &call->reply;
     reply->class = http->too_large ? AWS_REFUSED : AWS_TRANSIENT;
+    reply->too_large = http->too_large;
     reply->err = http->err;
     reply->err.kind = http->too_large ? ERR_CONFIG : ERR_RETRY;
     err_wrap(&reply->err, "%s %s", call->target->service->id, call->operation);

@@ -53,8 +53,9 @@ enum aws_class {
 /* Valid until the call is started anew, released or closed. */
 struct aws_reply {
     enum aws_class class;
-    int status; /* of HTTP; 0 without a reply */
-    char *body; /* may be written to; terminated */
+    int status;     /* of HTTP; 0 without a reply */
+    bool too_large; /* refused for being larger than reply_max */
+    char *body;     /* may be written to; terminated */
     size_t len;
     char code[96];  /* "ExpiredIteratorException"; "" when fine or unknown */
     struct err err; /* not fine: "kinesis GetRecords: ExpiredIteratorException: ... (HTTP 400,

@@ -188,13 +188,12 @@ int aws_session_report(struct aws_session *session, struct buf *report, struct e
         return -1;
     }
     struct aws_client *client = aws_session_client(session, &sts, REPLY_MAX);
-    int result =
-        aws_client_call(client, "GetCallerIdentity", SPAN(""), CHECK_MS, NULL, &reply, err);
-    if (result == 0) {
-        result = report_identity(reply, report, err);
+    if (aws_client_call(client, "GetCallerIdentity", SPAN(""), CHECK_MS, NULL, &reply, err) != 0 ||
+        report_identity(reply, report, err) != 0) {
+        buf_printf(report, "identity: not known (only this check asks for it): %s\n", err->text);
     }
     aws_client_close(client);
-    return result;
+    return 0;
 }
 
 void aws_session_close(struct aws_session *session) {

@@ -2,7 +2,8 @@
 /*
  * `flowgelf demo`: everything in one process, from a Kafka cluster that is filled with real flow
  * logs and an hour of a small company's, through the ordinary pipeline, to a GELF receiver that
- * shows what came and what the searches find. `--to` (demo_to.c) sends to a receiver of one's own.
+ * shows what came and what the searches find. `--kinesis` has a stream of an emulator in the
+ * cluster's place; `--to` (demo_to.c) sends to a receiver of one's own.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,14 +17,31 @@
 #include "cmd/demo_stage.h"
 #include "cmd/demo_to.h"
 
-enum { STEP_MS = 10, STORE_MS = 10000, STANDSTILL_MS = 30000, OUTPUT_MAX = 64 };
+enum { STEP_MS = 10, STANDSTILL_MS = 30000, OUTPUT_MAX = 64 };
+
+/* What is said of each source. */
+static const struct {
+    const char *name, *peer, *intro;
+} sources[] = {
+    [DEMO_KAFKA] =
+        {"Kafka", "the Kafka inside",
+         "A Kafka cluster inside this process is filled with real flow logs and an hour of a small\n"
+         "company's; two workers read it as one consumer group (it forms in a few seconds), enrich\n"
+         "every flow, and send GELF over TCP to a receiver inside."},
+    [DEMO_KINESIS] =
+        {"Kinesis", "kinesis-local",
+         "A Kinesis stream of four shards, in the emulator kinesis-local, is filled with real flow\n"
+         "logs and an hour of a small company's (lines in aggregates, as Amazon's producer library\n"
+         "makes them); two workers read two shards each, enrich every flow, and send GELF over TCP\n"
+         "to a receiver inside."},
+};
 
 /* A run of the demo without --to. */
 struct show {
     struct demo_stage stage;
     struct demo_receiver *receiver;
     struct demo_report report;
-    uint64_t records, messages; /* that went into Kafka, and that must come of them */
+    uint64_t records, messages; /* that went into the source, and that must come of them */
 };
 
 static int fill(struct show *show, struct err *err) {
@@ -31,12 +49,14 @@ static int fill(struct show *show, struct err *err) {
     struct demo_record record;
     int result = 0;
     while (result == 0 && demo_sample_next(sample, 0, &record)) {
-        result = demo_kafka_produce(show->stage.kafka, record.data, err);
+        result = demo_stage_interrupted(&show->stage)
+                     ? err_set(err, ERR_STOP, "interrupted")
+                     : demo_stage_put(&show->stage, record.data, err);
         show->records++;
         show->messages += record.messages;
     }
     demo_sample_close(sample);
-    return result == 0 ? demo_kafka_flush(show->stage.kafka, STORE_MS, err) : -1;
+    return result == 0 ? demo_stage_flush(&show->stage, err) : -1;
 }
 
 /* Until all messages came. -1: interrupted, a failure of the pipeline, or nothing came for long. */
@@ -79,10 +99,7 @@ static int finish(struct show *show, struct err *err) {
 }
 
 static int run_show(struct show *show, struct err *err) {
-    puts(
-        "A Kafka cluster inside this process is filled with real flow logs and an hour of a small\n"
-        "company's; two workers read it as one consumer group (it forms in a few seconds), enrich\n"
-        "every flow, and send GELF over TCP to a receiver inside.");
+    puts(sources[show->stage.source].intro);
     fflush(stdout);
     if (fill(show, err) != 0 || pipeline_start(show->stage.pipeline, err) != 0 ||
         wait_all(show, err) != 0) {
@@ -124,11 +141,13 @@ static int show_open(struct show *show) {
     return demo_stage_open(&show->stage, span_str(output));
 }
 
-static int demo_here(bool json) {
+static int demo_here(enum demo_source source, bool json) {
     struct show show = {0};
     struct err err;
-    demo_stage_init(&show.stage);
+    demo_stage_init(&show.stage, source);
     demo_report_init(&show.report);
+    show.report.source = sources[source].name;
+    show.report.peer = sources[source].peer;
     int result = show_open(&show);
     if (result == EXIT_FINE && run_show(&show, &err) != 0) {
         result = cmd_fail(&cmd_demo, &err);
@@ -153,12 +172,13 @@ static int check_target(const char *target) {
 
 static int main_demo(int argc, char **argv) {
     static const struct args_flag flags[] = {
-        {"to", 't', true}, {"udp", 'u', false}, {"json", 'j', false}, {0}};
+        {"kinesis", 'k', false}, {"to", 't', true}, {"udp", 'u', false}, {"json", 'j', false}, {0}};
     const char *target = NULL, *value;
-    bool udp = false, json = false;
+    bool kinesis = false, udp = false, json = false;
     int letter, rest;
     while ((letter = cmd_flag(&cmd_demo, argc, argv, flags, &value, &rest)) >= 0) {
         target = letter == 't' ? value : target;
+        kinesis = kinesis || letter == 'k';
         udp = udp || letter == 'u';
         json = json || letter == 'j';
     }
@@ -168,6 +188,9 @@ static int main_demo(int argc, char **argv) {
     if (rest < argc) {
         return cmd_usage(&cmd_demo, "unexpected \"%s\"", argv[rest]);
     }
+    if (target && kinesis) {
+        return cmd_usage(&cmd_demo, "--kinesis does not go with --to");
+    }
     if (target ? json : udp) {
         return cmd_usage(&cmd_demo, target ? "--json does not go with --to" : "--udp needs --to");
     }
@@ -175,19 +198,21 @@ static int main_demo(int argc, char **argv) {
         return EXIT_USAGE;
     }
     log_setup(LOG_FORMAT_AUTO, LOG_LEVEL_WARNING);
-    return target ? demo_to(target, udp) : demo_here(json);
+    return target ? demo_to(target, udp) : demo_here(kinesis ? DEMO_KINESIS : DEMO_KAFKA, json);
 }
 
 const struct command cmd_demo = {
     .name = "demo",
     .summary = "show all of it at work, without any other machine",
     .help =
-        "Usage: flowgelf demo [--json]\n"
+        "Usage: flowgelf demo [--kinesis] [--json]\n"
         "       flowgelf demo --to HOST:PORT [--udp]\n\n"
         "Fills a Kafka cluster inside the process with real flow logs and a generated hour of a\n"
         "small company's (20,000 flows), reads it with two workers, and sends GELF over TCP to a\n"
         "receiver inside, which shows three messages and what the searches find. Needs no network\n"
         "but loopback, and leaves nothing behind.\n\n"
+        "  -k, --kinesis       the same from a Kinesis stream of the emulator kinesis-local, which\n"
+        "                      must be on PATH: npm install --global kinesis-local@0.6.2\n"
         "  -t, --to HOST:PORT  the same flows as if they happened now, 200 a second for five\n"
         "                      minutes, to a GELF input of Graylog or Logstash; Ctrl-C ends it\n"
         "  -u, --udp           over UDP instead of TCP\n"

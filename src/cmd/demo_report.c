@@ -149,13 +149,12 @@ void demo_report_print(const struct demo_report *report, uint64_t records, bool 
             print_message(&report->picked[i], out);
         }
     }
-    fprintf(out, "%ju records in Kafka, %ju messages over TCP, %ju bytes a message on average\n",
-            (uintmax_t)records, (uintmax_t)report->messages, (uintmax_t)mean);
-    fprintf(
-        out,
-        "%.3f s from the first message to the last: %.0f records/s, as fast as the Kafka inside\n"
-        "hands them out (docs/benchmarks.md has what flowgelf itself does)\n\n",
-        seconds, (double)records / seconds);
+    fprintf(out, "%ju records in %s, %ju messages over TCP, %ju bytes a message on average\n",
+            (uintmax_t)records, report->source, (uintmax_t)report->messages, (uintmax_t)mean);
+    fprintf(out,
+            "%.3f s from the first message to the last: %.0f records/s, as fast as %s\n"
+            "hands them out (docs/benchmarks.md has what flowgelf itself does)\n\n",
+            seconds, (double)records / seconds, report->peer);
     fprintf(out, "  %-2s  %20s  %s\n", "", "hits", "search");
     for (size_t i = 0; i < DEMO_SEARCHES; i++) {
         print_search(report, i, has_inventory, out);

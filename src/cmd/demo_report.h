@@ -16,6 +16,7 @@
 enum { DEMO_SEARCHES = 7, DEMO_PICKS = 3 };
 
 struct demo_report {
+    const char *source, *peer; /* "Kafka", and what hands its records out; set behind init */
     struct query *searches[DEMO_SEARCHES];
     uint64_t hits[DEMO_SEARCHES];
     struct query *picks[DEMO_PICKS];
@@ -35,7 +36,7 @@ void demo_report_take(void *report, struct span message);
 /* From the first message to the last, never 0. */
 double demo_report_seconds(const struct demo_report *report);
 
-/* The three messages, then the table. `records` is how many went into Kafka; a search that needs an
+/* The three messages, then the table. `records` is how many went into the source; a search that needs an
    inventory has no number without one. */
 void demo_report_print(const struct demo_report *report, uint64_t records, bool has_inventory,
                        FILE *out);

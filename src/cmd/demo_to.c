@@ -18,7 +18,6 @@ enum {
     STEP_MS = 50,
     SHOW_TERMINAL_MS = 1000,
     SHOW_FILE_MS = 30000,
-    STORE_MS = 5000,
     READ_MS = 15000,
     OUTPUT_MAX = 1024,
 };
@@ -55,7 +54,7 @@ static int produce_due(struct stream *stream, int64_t now_ms, struct err *err) {
         if (!demo_sample_next(stream->sample, clock_wall_ms(), &record)) {
             continue;
         }
-        if (demo_kafka_produce(stream->stage.kafka, record.data, err) != 0) {
+        if (demo_stage_put(&stream->stage, record.data, err) != 0) {
             return -1;
         }
         stream->produced += record.messages;
@@ -76,7 +75,7 @@ static int produce_all(struct stream *stream, struct err *err) {
         }
         now_ms = clock_monotonic_ms();
     }
-    return demo_kafka_flush(stream->stage.kafka, STORE_MS, err);
+    return demo_stage_flush(&stream->stage, err);
 }
 
 /* What is in Kafka is to be read before the pipeline is told to stop. */
@@ -133,7 +132,7 @@ int demo_to(const char *target, bool udp) {
     struct buf output;
     struct err err;
     struct stream stream = {.target = target, .terminal = isatty(STDERR_FILENO)};
-    demo_stage_init(&stream.stage);
+    demo_stage_init(&stream.stage, DEMO_KAFKA);
     buf_over(&output, memory, sizeof(memory));
     put_output(target, udp, &output);
     stream.sample = demo_sample_open();

@@ -141,24 +141,42 @@ static int kinesis_commit(void *handle, uint64_t number, bool final, struct err 
 
 /* ---- life of a handle ---- */
 
-static void kinesis_describe(void *handle, struct buf *out) {
-    struct kinesis *kinesis = handle;
+/* How far behind a reader is now, by what its last reply said and how long ago that was. */
+static int64_t behind_now_ms(const struct kinesis *kinesis, const struct kinesis_reader *reader,
+                             int64_t now_ms) {
+    int64_t silent_ms = now_ms - reader->answered_ms;
+    bool is_late = silent_ms > 2 * kinesis->pace.poll_ms;
+    return reader->behind_ms < 0 ? -1 : reader->behind_ms + (is_late ? silent_ms : 0);
+}
+
+static void describe_shard(const struct kinesis *kinesis, const struct kinesis_reader *reader,
+                           struct buf *line) {
     int64_t retention_ms = kinesis_keeper_retention_ms(kinesis->shared);
+    int64_t behind_ms = behind_now_ms(kinesis, reader, clock_monotonic_ms());
     const char *owner = kinesis_keeper_owner(kinesis->shared);
+    buf_clear(line);
+    buf_printf(line, "kinesis %s %s: ", kinesis->conf->name, reader->id);
+    if (behind_ms >= 0) {
+        buf_printf(line, "%jd ms behind, ", (intmax_t)behind_ms);
+    }
+    if (behind_ms >= 0 && retention_ms > 0) {
+        buf_printf(line, "%jd s until loss, ", (intmax_t)(retention_ms - behind_ms) / 1000);
+    }
+    buf_printf(line, "%ju records, %ju bytes, %ju calls, %ju throttled, %ju iterators renewed",
+               (uintmax_t)reader->records, (uintmax_t)reader->bytes, (uintmax_t)reader->calls,
+               (uintmax_t)reader->throttles, (uintmax_t)reader->renewals);
+    buf_printf(line, "%s%s\n", owner ? ", owner " : "", owner ? owner : "");
+}
+
+/* Whole lines, as many as `out` takes. */
+static void kinesis_describe(void *handle, struct buf *out) {
+    const struct kinesis *kinesis = handle;
+    char memory[1024];
+    struct buf line;
+    buf_over(&line, memory, sizeof(memory));
     for (size_t i = 0; i < kinesis->shard_count; i++) {
-        const struct kinesis_reader *reader = &kinesis->shards[i]->reader;
-        buf_printf(out, "kinesis %s %s: ", kinesis->conf->name, reader->id);
-        if (reader->behind_ms >= 0) {
-            buf_printf(out, "%jd ms behind, ", (intmax_t)reader->behind_ms);
-        }
-        if (reader->behind_ms >= 0 && retention_ms > 0) {
-            buf_printf(out, "%jd s until loss, ",
-                       (intmax_t)(retention_ms - reader->behind_ms) / 1000);
-        }
-        buf_printf(out, "%ju records, %ju bytes, %ju calls, %ju throttled, %ju iterators renewed",
-                   (uintmax_t)reader->records, (uintmax_t)reader->bytes, (uintmax_t)reader->calls,
-                   (uintmax_t)reader->throttles, (uintmax_t)reader->renewals);
-        buf_printf(out, "%s%s\n", owner ? ", owner " : "", owner ? owner : "");
+        describe_shard(kinesis, &kinesis->shards[i]->reader, &line);
+        buf_add(out, buf_span(&line));
     }
 }
 

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/json_write.h"
 #include "base/log.h"
 #include "base/random.h"
 #include "input/kinesis_handle.h"
@@ -32,7 +33,9 @@ static void write_body(const struct kinesis *kinesis, const struct kinesis_reade
     buf_clear(body);
     buf_char(body, '{');
     if (reader->state == READER_READY) {
-        buf_printf(body, "\"ShardIterator\":\"%s\"", reader->iterator);
+        buf_add(body, SPAN("\"ShardIterator\":\""));
+        json_add(body, span_str(reader->iterator));
+        buf_printf(body, "\",\"Limit\":%zu", reader->limit);
         if (kinesis->conf->arn) {
             buf_char(body, ',');
             kinesis_conf_put_stream(kinesis->conf, body);
@@ -118,6 +121,13 @@ void kinesis_schedule(struct kinesis *kinesis, const struct shard *shard) {
     kinesis->due_ms[index_of(kinesis, shard)] = wants ? shard->reader.due_ms : INT64_MAX;
 }
 
+/* The shard's call is over; its next one is noted. */
+static void give_up_slot(struct kinesis *kinesis, struct slot *slot) {
+    const struct shard *shard = slot->shard;
+    kinesis_free_slot(kinesis, slot);
+    kinesis_schedule(kinesis, shard);
+}
+
 /* A call failed, or its reply is of no use. */
 void kinesis_take_failure(struct kinesis *kinesis, struct slot *slot, enum aws_class class,
                           const char *code, const struct err *err) {
@@ -130,9 +140,10 @@ void kinesis_take_failure(struct kinesis *kinesis, struct slot *slot, enum aws_c
         log_debug("kinesis: %s: %s", kinesis->conf->name, said.text);
         break;
     case ADVICE_LOSS:
-        err_wrap(&said, "its position is no longer in the stream: records between it and the "
-                        "oldest one kept are lost, and reading goes on there");
-        kinesis_note(kinesis, &said);
+        /* Not left to the next read, which says one error of several: a loss is always said. */
+        log_warning("kinesis %s: %s: its position is no longer in the stream: records between it "
+                    "and the oldest one kept are lost, and reading goes on there (%s)",
+                    kinesis->conf->name, shard->reader.id, err->text);
         break;
     case ADVICE_LIST:
         kinesis_keeper_list(kinesis->shared);
@@ -145,8 +156,7 @@ void kinesis_take_failure(struct kinesis *kinesis, struct slot *slot, enum aws_c
     case ADVICE_SAY:
         kinesis_note(kinesis, &said);
     }
-    kinesis_free_slot(kinesis, slot);
-    kinesis_schedule(kinesis, shard);
+    give_up_slot(kinesis, slot);
 }
 
 static void take_iterator(struct kinesis *kinesis, struct slot *slot,
@@ -158,8 +168,7 @@ static void take_iterator(struct kinesis *kinesis, struct slot *slot,
         return;
     }
     reader_got_iterator(&shard->reader, clock_monotonic_ms());
-    kinesis_free_slot(kinesis, slot);
-    kinesis_schedule(kinesis, shard);
+    give_up_slot(kinesis, slot);
 }
 
 /* Replies with records wait in the order in which they came. */
@@ -170,7 +179,10 @@ void kinesis_take_done(struct kinesis *kinesis) {
             continue;
         }
         const struct aws_reply *reply = aws_call_reply(slot->call);
-        if (reply->class != AWS_FINE) {
+        if (reply->too_large) {
+            reader_got_too_much(&slot->shard->reader, clock_monotonic_ms());
+            give_up_slot(kinesis, slot);
+        } else if (reply->class != AWS_FINE) {
             kinesis_take_failure(kinesis, slot, reply->class, reply->code, &reply->err);
         } else if (slot->shard->reader.state == READER_ASKS_ITERATOR) {
             take_iterator(kinesis, slot, reply);

@@ -8,11 +8,13 @@
 
 #include "base/append.h"
 #include "base/clock.h"
+#include "base/json_write.h"
 #include "base/xalloc.h"
 #include "input/kinesis_keeper.h"
+#include "input/kinesis_list.h"
 #include "input/kinesis_reader.h"
 
-enum { REPLY_MAX = 24 << 20, CALL_MS = 10000, BODY_MAX = KINESIS_ITERATOR_SIZE + 4096 };
+enum { REPLY_MAX = 24 << 20, CALL_MS = 10000, BODY_MAX = 6 * KINESIS_ITERATOR_SIZE + 4096 };
 
 /* What a command opens to ask AWS. */
 struct view {
@@ -85,7 +87,9 @@ static int try_reading(struct view *view, struct buf *report, struct err *err) {
         return -1;
     }
     buf_clear(&body);
-    buf_printf(&body, "{\"ShardIterator\":\"%s\",\"Limit\":1", reader.iterator);
+    buf_add(&body, SPAN("{\"ShardIterator\":\""));
+    json_add(&body, span_str(reader.iterator));
+    buf_add(&body, SPAN("\",\"Limit\":1"));
     if (view->conf->arn) {
         buf_char(&body, ',');
         kinesis_conf_put_stream(view->conf, &body);

@@ -130,6 +130,7 @@ static bool parse_arn(struct kinesis_conf *conf) {
         return false;
     }
     conf->arn_region = copy(part[3]);
+    conf->account = copy(part[4]);
     conf->name = copy(span_skip(rest, prefix.len));
     return true;
 }
@@ -167,8 +168,10 @@ static void init_checkpoint(struct kinesis_conf *conf, struct option_context *co
     if (checkpoint->file) {
         conf->file = xstrdup(checkpoint->file);
     } else if (!checkpoint->dynamodb && conf->name) {
+        const char *account = conf->account;
         char *name =
-            xasprintf("kinesis-%s%s%s.json", region ? region : "", region ? "-" : "", conf->name);
+            xasprintf("kinesis-%s%s%s%s%s.json", account ? account : "", account ? "-" : "",
+                      region ? region : "", region ? "-" : "", conf->name);
         conf->file = option_write_path(context, name);
         free(name);
     }
@@ -190,6 +193,7 @@ void kinesis_conf_done(void *conf_) {
     aws_settings_done(&conf->aws);
     free(conf->name);
     free(conf->arn_region);
+    free(conf->account);
     free(conf->file);
 }
 

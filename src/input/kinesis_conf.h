@@ -31,7 +31,7 @@ struct kinesis_conf {
 
     /* Made by kinesis_conf_init. */
     char *name;                    /* of the stream, also when an ARN is given */
-    char *arn_region;              /* NULL without an ARN */
+    char *arn_region, *account;    /* NULL without an ARN */
     char *file;                    /* absolute; NULL with a table */
     struct kinesis_shared *shared; /* of all workers, kinesis_keeper.c */
 };

@@ -33,6 +33,7 @@ struct row {
     int64_t changed_ms; /* wall clock */
     int missing;        /* lists in a row that did not have it */
     bool is_new;        /* no sync has said so yet */
+    bool is_from_file;  /* of an earlier run, and not yet held against a list */
 };
 
 struct file_store {
@@ -116,6 +117,7 @@ static int add_from_json(struct file_store *store, const char *id, json_t *item)
         return -1;
     }
     row.changed_ms = changed_ms;
+    row.is_from_file = true;
     add_row(store, &row);
     return 0;
 }
@@ -307,6 +309,24 @@ static void add_new(struct file_store *store, const struct kinesis_shards *shard
     }
 }
 
+/* An open shard cannot have been read to its end: another stream bears the name now, whose shards
+   have the same ids. Only of an earlier run, as a list may be older than an end reached in this. */
+static void mistrust_ends(struct file_store *store, const struct kinesis_shards *shards) {
+    for (size_t i = 0; i < store->count; i++) {
+        struct row *row = &store->rows[i];
+        const struct kinesis_shard *shard = kinesis_shards_find(shards, row->id);
+        if (row->is_from_file && shard && shard->is_open &&
+            row->position.kind == POSITION_SHARD_END) {
+            log_warning("kinesis %s: %s was read to its end by an earlier run, but it is open: the "
+                        "stream was made anew; it is read from its oldest record",
+                        store->stream, row->id);
+            row->position = (struct kinesis_position){.kind = POSITION_TRIM_HORIZON};
+            store->added = ++store->changes;
+        }
+        row->is_from_file = false;
+    }
+}
+
 /* A shard that is gone is past its retention. A single list is not believed: a row dropped wrongly
    would be a shard read from its start again. */
 static void drop_gone(struct file_store *store, const struct kinesis_shards *shards) {
@@ -340,6 +360,7 @@ static int store_sync(void *handle, const struct kinesis_shards *shards, bool is
     *pause_ms = STORE_PAUSE_MS;
     pthread_mutex_lock(&store->lock);
     add_new(store, shards);
+    mistrust_ends(store, shards);
     if (is_fresh && shards->count > 0) {
         drop_gone(store, shards);
     }

@@ -16,7 +16,7 @@ enum {
     CALLS_MAX = 64,       /* in flight or held */
     HELD_MAX = 64 << 20,  /* bytes of replies */
     REPLY_MAX = 24 << 20, /* 10 MB in Base64, and what is around 10,000 records */
-    BODY_MAX = KINESIS_ITERATOR_SIZE + 4096,
+    BODY_MAX = 6 * KINESIS_ITERATOR_SIZE + 4096,
 };
 
 /* A call of ours and the shard that it is for. */

@@ -14,13 +14,13 @@
 #include "base/random.h"
 #include "base/xalloc.h"
 #include "core/backoff.h"
+#include "input/kinesis_list.h"
 #include "input/kinesis_reply.h"
 
 enum {
     REPLY_MAX = 8 << 20, /* of ListShards: 1000 shards a page, half a kilobyte each */
-    BODY_MAX = 16 << 10,
-    PAGES_MAX = KINESIS_SHARDS_MAX / 100,
-    LIST_CALL_MS = 20000,
+    BODY_MAX = 64 << 10,
+    LIST_CALL_MS = 10000,
     LIST_EVERY_MS = 60000, /* when nobody asks for it */
     LIST_AGAIN_MS = 3000,  /* while an end waits for the list to show the children */
     SUMMARY_EVERY_MS = 3600000,
@@ -40,6 +40,7 @@ struct seat {
     struct kinesis_seat seat;
     enum seat_state state;
     int worker;
+    bool was_lost; /* since the store was last asked: what it says may be older than that */
 };
 
 struct kinesis_shared {
@@ -92,48 +93,11 @@ void kinesis_shared_free(struct kinesis_shared *shared) {
 
 /* ---- listing ---- */
 
-static int list_page(const struct kinesis_conf *conf, struct aws_client *client,
-                     const atomic_bool *stopping, struct kinesis_shards *shards, struct buf *token,
-                     struct err *err) {
-    char memory[BODY_MAX];
-    struct buf body;
-    const struct aws_reply *reply;
-    buf_over(&body, memory, sizeof(memory));
-    buf_char(&body, '{');
-    if (token->len == 0 || conf->arn) {
-        kinesis_conf_put_stream(conf, &body);
-    }
-    if (token->len > 0) {
-        buf_printf(&body, "%s\"NextToken\":\"%s\"", conf->arn ? "," : "", buf_cstr(token));
-    }
-    buf_char(&body, '}');
-    if (body.overflow) {
-        return err_set(err, ERR_RETRY, "kinesis ListShards: a page's token is too long");
-    }
-    if (aws_client_call(client, "ListShards", buf_span(&body), LIST_CALL_MS, stopping, &reply,
-                        err) != 0) {
-        return -1;
-    }
-    return kinesis_list_parse(reply->body, reply->len, shards, token, err);
-}
-
-int kinesis_list_shards(const struct kinesis_conf *conf, struct aws_client *client,
-                        const atomic_bool *stopping, struct kinesis_shards *shards,
-                        struct err *err) {
-    struct buf token;
-    int result, pages = 0;
-    buf_init(&token, BODY_MAX / 2);
-    do {
-        result = list_page(conf, client, stopping, shards, &token, err);
-    } while (result == 0 && token.len > 0 && ++pages < PAGES_MAX);
-    buf_done(&token);
-    kinesis_shards_finish(shards);
-    return result;
-}
-
-/* What went wrong is said when it is not what was said last. */
+/* What went wrong is said when it is not what was said last, but for the request's number. */
 static void say(struct kinesis_shared *shared, const char *text) {
-    if (strcmp(shared->said, text) != 0) {
+    const char *request = strstr(text, " (HTTP ");
+    size_t len = request ? (size_t)(request - text) : strlen(text) + 1;
+    if (strncmp(shared->said, text, len) != 0) {
         snprintf(shared->said, sizeof(shared->said), "%s", text);
         log_warning("kinesis %s: %s; it is tried again", shared->conf->name, text);
     }
@@ -251,9 +215,15 @@ static bool may_begin(struct kinesis_shared *shared, const struct kinesis_shard 
            is_parent_done(shared, shard->parent) && is_parent_done(shared, shard->adjacent);
 }
 
-/* One seat for each shard of the list, in its order; what is known of them stays. */
-static void lay_seats(struct kinesis_shared *shared) {
+/* One seat for each shard of the list, in its order; what is known of them stays. Whether any that
+   a worker has is gone. */
+static bool lay_seats(struct kinesis_shared *shared) {
     const struct kinesis_shards *shards = &shared->shards;
+    bool is_gone = false;
+    for (size_t i = 0; i < shared->seat_count; i++) {
+        is_gone |= shared->seats[i].state == SEAT_TAKEN &&
+                   !kinesis_shards_find(shards, shared->seats[i].seat.shard.id);
+    }
     struct seat *laid = xcalloc(shards->count + 1, sizeof(*laid));
     for (size_t i = 0; i < shards->count; i++) {
         const struct seat *known = find_seat(shared, shards->items[i].id);
@@ -265,27 +235,11 @@ static void lay_seats(struct kinesis_shared *shared) {
     free(shared->seats);
     shared->seats = laid;
     shared->seat_count = shards->count;
-}
-
-/* Takes the store's word. In order of ids, which is that of time: parents stand before children. */
-static void assign(struct kinesis_shared *shared) {
-    pthread_mutex_lock(&shared->lock);
-    lay_seats(shared);
-    for (size_t i = 0; i < shared->seat_count; i++) {
-        struct seat *seat = &shared->seats[i];
-        const struct kinesis_claim *claim = &shared->claims[i];
-        if (seat->state != SEAT_FREE && !claim->is_ours) {
-            seat->state = SEAT_FREE;
-        } else if (seat->state == SEAT_FREE && may_begin(shared, &seat->seat.shard, claim)) {
-            take(shared, seat, claim);
-        }
-    }
-    atomic_fetch_add(&shared->version, 1);
-    pthread_mutex_unlock(&shared->lock);
+    return is_gone;
 }
 
 /* A shard that was read to its end and whose end is not stored: a list that came too early to show
-   its children may be what it waits for. */
+   its children may be what it waits for. Under the lock, with claims for the seats that there are. */
 static bool has_open_end(const struct kinesis_shared *shared) {
     bool found = false;
     for (size_t i = 0; i < shared->seat_count && !found; i++) {
@@ -295,14 +249,38 @@ static bool has_open_end(const struct kinesis_shared *shared) {
     return found;
 }
 
+/* Takes the store's word. In order of ids, which is that of time: parents stand before children. */
+static void assign(struct kinesis_shared *shared) {
+    pthread_mutex_lock(&shared->lock);
+    bool is_changed = lay_seats(shared);
+    for (size_t i = 0; i < shared->seat_count; i++) {
+        struct seat *seat = &shared->seats[i];
+        const struct kinesis_claim *claim = &shared->claims[i];
+        enum seat_state before = seat->state;
+        if (seat->state != SEAT_FREE && !claim->is_ours) {
+            seat->state = SEAT_FREE;
+        } else if (seat->state == SEAT_FREE && !seat->was_lost &&
+                   may_begin(shared, &seat->seat.shard, claim)) {
+            take(shared, seat, claim);
+        }
+        is_changed |= seat->state != before;
+    }
+    atomic_fetch_add(&shared->version, is_changed);
+    shared->list_every_ms = has_open_end(shared) ? LIST_AGAIN_MS : LIST_EVERY_MS;
+    pthread_mutex_unlock(&shared->lock);
+}
+
 /* The store's threads say that a shard is another's. */
 static void lose(void *context, const char *shard_id) {
     struct kinesis_shared *shared = context;
     pthread_mutex_lock(&shared->lock);
     struct seat *seat = find_seat(shared, shard_id);
     bool was_ours = seat && seat->state != SEAT_FREE;
-    if (was_ours) {
+    if (seat) {
+        seat->was_lost = true;
         seat->state = SEAT_FREE;
+    }
+    if (was_ours) {
         atomic_fetch_add(&shared->version, 1);
     }
     pthread_mutex_unlock(&shared->lock);
@@ -312,6 +290,15 @@ static void lose(void *context, const char *shard_id) {
 }
 
 /* ---- the job ---- */
+
+/* What is lost from here on, the store's next word does not know of. */
+static void forget_losses(struct kinesis_shared *shared) {
+    pthread_mutex_lock(&shared->lock);
+    for (size_t i = 0; i < shared->seat_count; i++) {
+        shared->seats[i].was_lost = false;
+    }
+    pthread_mutex_unlock(&shared->lock);
+}
 
 static void say_starts(const struct kinesis_shared *shared) {
     struct kinesis_position start = {.kind = POSITION_NONE};
@@ -337,7 +324,7 @@ static void say_starts(const struct kinesis_shared *shared) {
     buf_done(&text);
 }
 
-/* peek: every shard that still grows is ours, a while back from now. */
+/* peek: every shard is ours, from a while back. */
 static void look(struct kinesis_shared *shared) {
     for (size_t i = 0; i < shared->shards.count; i++) {
         shared->claims[i] = (struct kinesis_claim){
@@ -352,6 +339,7 @@ static int64_t keep(void *context, const atomic_bool *stopping) {
     struct err err;
     int64_t pause_ms = 1000;
     int fresh = list(shared, stopping, &err);
+    forget_losses(shared);
     int result = fresh < 0 && shared->listed_ms == 0 ? -1 : 0;
     if (result == 0 && !shared->store_type) {
         look(shared);
@@ -375,7 +363,6 @@ static int64_t keep(void *context, const atomic_bool *stopping) {
         assign(shared);
         summarize(shared, stopping);
     }
-    shared->list_every_ms = has_open_end(shared) ? LIST_AGAIN_MS : LIST_EVERY_MS;
     return pause_ms < shared->list_every_ms ? pause_ms : shared->list_every_ms;
 }
 
@@ -398,7 +385,9 @@ static int lock_file(struct kinesis_shared *shared, struct err *err) {
     char *path = xasprintf("%s.lock", shared->conf->file);
     shared->lock_fd = file_lock(path, err);
     free(path);
-    return shared->lock_fd < 0 ? -1 : 0;
+    return shared->lock_fd < 0 ? err_wrap(err, "positions of another stream or process (give each "
+                                               "stream a `checkpoint: {file: ...}` of its own)")
+                               : 0;
 }
 
 static int open_store(struct kinesis_shared *shared, struct err *err) {
@@ -526,10 +515,10 @@ size_t kinesis_keeper_seats(struct kinesis_shared *shared, int worker,
     return count;
 }
 
-void kinesis_keeper_at_end(struct kinesis_shared *shared, const char *shard_id) {
+void kinesis_keeper_at_end(struct kinesis_shared *shared, const char *shard_id, uint64_t tenure) {
     pthread_mutex_lock(&shared->lock);
     struct seat *seat = find_seat(shared, shard_id);
-    if (seat && seat->state == SEAT_TAKEN) {
+    if (seat && seat->state == SEAT_TAKEN && seat->seat.tenure == tenure) {
         seat->state = SEAT_AT_END;
     }
     pthread_mutex_unlock(&shared->lock);

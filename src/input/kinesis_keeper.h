@@ -42,7 +42,7 @@ size_t kinesis_keeper_seats(struct kinesis_shared *shared, int worker, struct ki
 
 /* A shard was read to its end, and all of it handed out: its children may begin, or (lease table)
    begin when put says that the end is delivered. */
-void kinesis_keeper_at_end(struct kinesis_shared *shared, const char *shard_id);
+void kinesis_keeper_at_end(struct kinesis_shared *shared, const char *shard_id, uint64_t tenure);
 
 /* As the store's put, for a shard of this tenure; that of another is passed over. */
 void kinesis_keeper_put(struct kinesis_shared *shared, const char *shard_id, uint64_t tenure,
@@ -65,8 +65,3 @@ const char *kinesis_keeper_owner(const struct kinesis_shared *shared);
 
 /* How long the stream keeps records; 0: not known (yet). */
 int64_t kinesis_keeper_retention_ms(const struct kinesis_shared *shared);
-
-/* All pages of ListShards into `shards`, which is empty; waits. Also for `check --online`. */
-int kinesis_list_shards(const struct kinesis_conf *conf, struct aws_client *client,
-                        const atomic_bool *stopping, struct kinesis_shards *shards,
-                        struct err *err);

@@ -95,7 +95,7 @@ static void finish_reply(struct kinesis *kinesis, struct slot *slot, bool in_bat
     slot->shard = NULL;
     if (shard->reader.state == READER_ENDED) {
         push_step(kinesis, shard, in_batch, &end);
-        kinesis_keeper_at_end(kinesis->shared, shard->reader.id);
+        kinesis_keeper_at_end(kinesis->shared, shard->reader.id, shard->track->tenure);
         kinesis->must_confirm |= kinesis_keeper_waits_for_ends(kinesis->shared);
     }
 }

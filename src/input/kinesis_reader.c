@@ -21,6 +21,7 @@ void reader_init(struct kinesis_reader *reader, const struct kinesis_shard *shar
         .due_ms = now_ms,
         .position = *position,
         .is_whole = position->kind != POSITION_SEQUENCE,
+        .limit = KINESIS_RECORDS_MAX,
         .behind_ms = -1,
     };
     memcpy(reader->id, shard->id, sizeof(reader->id));
@@ -80,7 +81,7 @@ static int64_t next_call(const struct kinesis_reader *reader, const struct kines
     return at_tip && !is_full && due_ms < now_ms + pace->poll_ms ? now_ms + pace->poll_ms : due_ms;
 }
 
-/* One longer than any that AWS makes is not kept: another is asked for. */
+/* None, or one longer than any that AWS makes: another is asked for. */
 static void keep_iterator(struct kinesis_reader *reader, struct span iterator) {
     size_t len = iterator.len < sizeof(reader->iterator) ? iterator.len : 0;
     if (len > 0) {
@@ -89,16 +90,29 @@ static void keep_iterator(struct kinesis_reader *reader, struct span iterator) {
     reader->iterator[len] = '\0';
 }
 
+/* No iterator is the end. Without ChildShards it must be said twice in a row: an end that is none
+   would be stored, and the shard never be read again. */
+static bool is_end(struct kinesis_reader *reader, const struct kinesis_reply *reply) {
+    if (reply->next_iterator.len > 0) {
+        reader->ends_said = 0;
+        return false;
+    }
+    return reply->has_children || ++reader->ends_said >= 2;
+}
+
 void reader_got_records(struct kinesis_reader *reader, const struct kinesis_reply *reply,
                         int64_t now_ms, const struct kinesis_pace *pace) {
     size_t bytes = data_bytes(reply);
     reader->state = READER_HOLDS;
     reader->failures = 0;
+    reader->answered_ms = now_ms;
+    reader->limit =
+        reader->limit * 2 < KINESIS_RECORDS_MAX ? reader->limit * 2 : KINESIS_RECORDS_MAX;
     reader->records += reply->count;
     reader->bytes += bytes;
     reader->behind_ms = reply->behind_ms;
     reader->due_ms = next_call(reader, reply, bytes, now_ms, pace);
-    reader->ends = reply->next_iterator.len == 0;
+    reader->ends = is_end(reader, reply);
     keep_iterator(reader, reply->next_iterator);
     reader->last[0] = '\0';
     if (reply->count > 0) {
@@ -124,6 +138,13 @@ static int64_t pause_for(unsigned failures, int64_t base_ms, int64_t max_ms, uin
     int64_t step_ms = base_ms << (failures < 10 ? failures : 10);
     step_ms = step_ms < max_ms ? step_ms : max_ms;
     return step_ms / 2 + random % (step_ms / 2 + 1);
+}
+
+void reader_got_too_much(struct kinesis_reader *reader, int64_t now_ms) {
+    assert(reader->state == READER_ASKS_RECORDS);
+    reader->state = READER_READY;
+    reader->limit = reader->limit > 1 ? reader->limit / 2 : 1;
+    reader->due_ms = now_ms + 1000;
 }
 
 enum reaction {
@@ -153,9 +174,14 @@ static enum reaction reaction_to(enum aws_class class, const char *code) {
     return class == AWS_DENIED || class == AWS_REFUSED ? REACT_SLOW : REACT_BACKOFF;
 }
 
-/* A position older than what the stream keeps, or of another stream. */
+/* A position older than what the stream keeps, or of another stream. A time is never too old: AWS
+   refuses one that is still to come by its clock, which ours may be ahead of; it comes. */
 static enum reader_advice lose_position(struct kinesis_reader *reader, int64_t now_ms,
                                         uint32_t random) {
+    if (reader->position.kind == POSITION_TIME) {
+        reader->due_ms = now_ms + pause_for(reader->failures, 500, 60000, random);
+        return reader->failures >= SAY_AFTER ? ADVICE_SAY : ADVICE_NONE;
+    }
     if (reader->position.kind == POSITION_TRIM_HORIZON) {
         reader->due_ms = now_ms + pause_for(reader->failures, 5000, 60000, random);
         return ADVICE_SAY;

@@ -38,9 +38,12 @@ struct kinesis_reader {
     char last[KINESIS_SEQUENCE_SIZE]; /* sequence number of the last record of the reply held */
     bool ends;                        /* the reply held is the last one */
     unsigned failures;                /* in a row */
+    unsigned ends_said;               /* replies in a row without an iterator or ChildShards */
     char iterator[KINESIS_ITERATOR_SIZE];
 
-    int64_t behind_ms; /* -1: not known */
+    size_t limit;        /* records to ask for at most */
+    int64_t behind_ms;   /* by the last reply; -1: not known */
+    int64_t answered_ms; /* when that came */
     uint64_t records, bytes, calls, throttles, renewals;
 };
 
@@ -68,6 +71,9 @@ void reader_got_iterator(struct kinesis_reader *reader, int64_t now_ms);
 /* GetRecords answered. The reply is held until reader_handed_out. */
 void reader_got_records(struct kinesis_reader *reader, const struct kinesis_reply *reply,
                         int64_t now_ms, const struct kinesis_pace *pace);
+
+/* GetRecords brought more than a reply may hold: half as many records are asked for. */
+void reader_got_too_much(struct kinesis_reader *reader, int64_t now_ms);
 
 /* All of the reply was handed out: READY (with the time of the next call) or ENDED. */
 void reader_handed_out(struct kinesis_reader *reader);

@@ -237,7 +237,7 @@ static int take_record(struct reader *reader, struct span key, enum json_token t
                : refuse(reader, "a record without a sequence number");
 }
 
-/* A shard as ListShards and ChildShards write it. */
+/* A shard as ListShards writes it. */
 struct shard_seen {
     struct kinesis_shard shard;
     bool has_first, has_last;
@@ -283,15 +283,6 @@ static int take_id(struct reader *reader, enum json_token token, char out[KINESI
     return id.len == 0 || kinesis_id_set(out, id) ? 0 : refuse(reader, "a shard id that is none");
 }
 
-static int take_parent(struct reader *reader, struct span key, enum json_token token, void *to) {
-    struct kinesis_shard *shard = to;
-    (void)key;
-    if (shard->adjacent[0]) {
-        return refuse(reader, "a shard of more than two parents");
-    }
-    return take_id(reader, token, shard->parent[0] ? shard->adjacent : shard->parent);
-}
-
 static int take_shard_member(struct reader *reader, struct span key, enum json_token token,
                              void *to) {
     struct shard_seen *seen = to;
@@ -304,10 +295,6 @@ static int take_shard_member(struct reader *reader, struct span key, enum json_t
     }
     if (span_eq(key, SPAN("AdjacentParentShardId"))) {
         return take_id(reader, token, shard->adjacent);
-    }
-    if (span_eq(key, SPAN("ParentShards"))) {
-        shard->parent[0] = shard->adjacent[0] = '\0';
-        return take_items(reader, token, take_parent, shard);
     }
     if (span_eq(key, SPAN("HashKeyRange"))) {
         return take_members(reader, token, take_range_member, seen);
@@ -349,6 +336,14 @@ static int take_iterator(struct reader *reader, enum json_token token, struct sp
     return 0;
 }
 
+/* What the children are ListShards says; that there are some is all that is asked here. */
+static int note_child(struct reader *reader, struct span key, enum json_token token, void *to) {
+    bool *has_children = to;
+    (void)key;
+    *has_children = true;
+    return skip(reader, token);
+}
+
 static int take_records_member(struct reader *reader, struct span key, enum json_token token,
                                void *to) {
     struct records_seen *seen = to;
@@ -365,8 +360,7 @@ static int take_records_member(struct reader *reader, struct span key, enum json
         return take_number(reader, token, 0, &reply->behind_ms);
     }
     if (span_eq(key, SPAN("ChildShards"))) {
-        reply->children.count = 0;
-        return take_items(reader, token, take_shard, &reply->children);
+        return take_items(reader, token, note_child, &reply->has_children);
     }
     return skip(reader, token);
 }
@@ -381,20 +375,18 @@ int kinesis_reply_parse(char *text, size_t len, struct kinesis_reply *reply, str
     reply->count = 0;
     reply->next_iterator = span_of(NULL, 0);
     reply->behind_ms = -1;
-    reply->children.count = 0;
+    reply->has_children = false;
     if (read_reply("GetRecords", text, len, take_records_member, &seen, err) != 0) {
         return -1;
     }
     if (!seen.has_records) {
         return refuse_other("GetRecords", "Records", err);
     }
-    kinesis_shards_finish(&reply->children);
     return 0;
 }
 
 void kinesis_reply_done(struct kinesis_reply *reply) {
     free(reply->records);
-    kinesis_shards_done(&reply->children);
     *reply = (struct kinesis_reply){0};
 }
 

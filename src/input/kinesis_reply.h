@@ -25,9 +25,9 @@ struct kinesis_record {
 struct kinesis_reply {
     struct kinesis_record *records;
     size_t count, room;
-    struct span next_iterator;      /* empty: the shard is read to its end */
-    int64_t behind_ms;              /* MillisBehindLatest; -1: not said */
-    struct kinesis_shards children; /* ChildShards, at the shard's end; ids, parents and ranges */
+    struct span next_iterator; /* empty: there is none */
+    int64_t behind_ms;         /* MillisBehindLatest; -1: not said */
+    bool has_children;         /* others go on: the shard ends here */
 };
 
 /* Reads a reply of GetRecords. ERR_DATA: not such a reply, or not all of it (a record without a

@@ -75,6 +75,7 @@ struct lease {
     bool is_lost;         /* to be reported by leases_next_lost */
     bool is_seen;         /* in the present scan */
     bool is_listed;       /* its shard is in the list; true until there is one */
+    int missing;          /* fresh lists in a row without it */
     bool hands_over;      /* we are the checkpoint owner, and to let go */
     bool was_new;         /* its position was made by us and not yet told */
 

@@ -15,6 +15,9 @@
    closed between the start and the list; an older one takes in all that is kept. */
 enum { RECENT_MS = 10000 };
 
+/* A single list without a shard is not believed. */
+enum { MISSING_LISTS = 2 };
+
 /* Rows stay for so many failover times after their end: a process that planned to make one, and was
    stopped before it did, must find it there, or the shard would be read once more. Longer than a
    round may take. */
@@ -214,7 +217,8 @@ void leases_see_shards(struct leases *leases, const struct kinesis_shards *shard
     for (size_t i = 0; i < leases->count; i++) {
         struct lease *lease = &leases->items[i];
         lease->is_listed = kinesis_shards_find(shards, lease->row.key) != NULL;
-        if (is_fresh && !lease->is_listed && lease->is_held && !lease->is_ended) {
+        lease->missing = lease->is_listed ? 0 : lease->missing + is_fresh;
+        if (lease->missing >= MISSING_LISTS && lease->is_held && !lease->is_ended) {
             lease->is_ended = true; /* past its retention: nobody can read the rest */
             lease->ended_at = leases->rounds;
         }

@@ -3,8 +3,9 @@
  * After warm-up a worker allocates nothing in our own code, whatever the input and the output:
  * whole pipelines run here on a steady stream while malloc and its family are interposed. A call
  * counts when it comes from a worker's thread and from this program's own text, or from the C
- * library on its behalf; calls inside other libraries are theirs. In the Kafka pipeline only our
- * own text counts, because librdkafka uses the C library in the same threads.
+ * library on its behalf; calls inside other libraries are theirs. In the Kafka and the Kinesis
+ * pipeline only our own text counts, because librdkafka and libcurl use the C library in the same
+ * threads. Threads of jobs, which list shards and renew keys, may allocate.
  *
  * The window that is counted lasts longer than a second, so that what workers do once a second is
  * in it, and addresses that were never seen keep coming.
@@ -16,6 +17,7 @@
 #include <fcntl.h>
 #include <libdeflate.h>
 #include <netinet/in.h>
+#include <openssl/evp.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -27,6 +29,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/base64.h"
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/file.h"
@@ -34,6 +37,7 @@
 #include "cmd/demo_kafka.h"
 #include "core/pipeline.h"
 #include "core/settings.h"
+#include "http_server.h"
 #include "modules.h"
 #include "unit.h"
 
@@ -54,7 +58,7 @@ int main(void) {
 enum {
     FEED_LINES = 400, /* lines in a feeding */
     FEED_PAUSE_MS = 4,
-    LINE_MAX = 256,
+    LINE_ROOM = 256,
     WARM_MS = 1600, /* counters are published once a second, for the first time at the start */
     WINDOW_MS = 1500,
     WINDOW_PROGRESS_MIN = 1 << 20, /* bytes that must come out in the window */
@@ -62,6 +66,9 @@ enum {
     FRAMES_MAX = 12,
     GZIP_LINES = 1000000,
     SLOW_BYTES_A_SECOND = 60 << 20, /* of a receiver, so that a finite file lasts */
+    SHARDS = 4,
+    REPLY_LINES = 100, /* as records, as many as events of an envelope, as many in an aggregate */
+    REPLY_MAX = 1 << 20,
     TEST_TIMEOUT_S = 90,
 };
 
@@ -168,7 +175,7 @@ static uint32_t line_number;
 static size_t make_line(char *line) {
     uint32_t n = line_number++;
     uint32_t far = n % 20 == 0 ? n : n % 1000;
-    return (size_t)snprintf(line, LINE_MAX,
+    return (size_t)snprintf(line, LINE_ROOM,
                             "2 123456789012 eni-0a1b2c3d4e5f6%04u 10.0.%u.%u 52.%u.%u.%u %u 443 6 "
                             "%u %u 1700000000 1700000060 %s OK\n",
                             n % 50, n % 4, 1 + n % 200, far >> 16 & 255, far >> 8 & 255, far & 255,
@@ -179,7 +186,7 @@ static size_t make_line(char *line) {
 static void make_lines(struct buf *out, int number) {
     buf_clear(out);
     for (int i = 0; i < number; i++) {
-        char line[LINE_MAX];
+        char line[LINE_ROOM];
         buf_add(out, span_of(line, make_line(line)));
     }
 }
@@ -190,7 +197,7 @@ static void make_envelope(struct buf *out, int events) {
                     "\"flows\",\"logStream\":\"eni-1-all\",\"subscriptionFilters\":[\"f\"],"
                     "\"logEvents\":[");
     for (int i = 0; i < events; i++) {
-        char line[LINE_MAX];
+        char line[LINE_ROOM];
         size_t len = make_line(line) - 1;
         buf_printf(out, "%s{\"id\":\"%056u\",\"timestamp\":1700000000000,\"message\":\"%.*s\"}",
                    i == 0 ? "" : ",", line_number, (int)len, line);
@@ -297,7 +304,7 @@ static struct demo_kafka *kafka;
 
 static void feed_file(void) {
     struct buf lines;
-    buf_init(&lines, FEED_LINES * LINE_MAX);
+    buf_init(&lines, FEED_LINES * LINE_ROOM);
     make_lines(&lines, FEED_LINES);
     ck_assert_int_eq(write(fd_in, lines.data, lines.len), (ssize_t)lines.len);
     buf_done(&lines);
@@ -306,9 +313,9 @@ static void feed_file(void) {
 static void feed_kafka(void) {
     struct buf text;
     struct err err;
-    buf_init(&text, FEED_LINES * 2 * LINE_MAX);
+    buf_init(&text, FEED_LINES * 2 * LINE_ROOM);
     for (int i = 0; i < FEED_LINES / 2; i++) {
-        char line[LINE_MAX];
+        char line[LINE_ROOM];
         size_t len = make_line(line) - 1;
         ck_assert_int_eq(demo_kafka_produce(kafka, span_of(line, len), &err), 0);
     }
@@ -320,6 +327,106 @@ static void feed_kafka(void) {
 }
 
 static void feed_nothing(void) {}
+
+/* ---- a stream: each GetRecords call brings a reply full of new lines, and says there is more ---- */
+
+static void add_record(struct buf *reply, uint32_t sequence, struct span data) {
+    buf_printf(reply,
+               "{\"SequenceNumber\":\"%u\",\"ApproximateArrivalTimestamp\":1.7e9,"
+               "\"PartitionKey\":\"p\",\"Data\":\"",
+               sequence);
+    base64_encode(data, reply);
+    buf_add(reply, SPAN("\"}"));
+}
+
+static void add_varint(struct buf *out, size_t value) {
+    for (; value > 127; value >>= 7) {
+        buf_char(out, (char)(value | 128));
+    }
+    buf_char(out, (char)value);
+}
+
+/* As the Kinesis Producer Library packs user records: a protobuf message between a magic number and
+   its MD5. All have the same partition key. */
+static void make_aggregate(struct buf *out, int lines) {
+    unsigned char digest[EVP_MAX_MD_SIZE];
+    unsigned digest_len;
+    buf_clear(out);
+    buf_add(out, SPAN("\xF3\x89\x9A\xC2"
+                      "\x0A\x01p"));
+    for (int i = 0; i < lines; i++) {
+        char line[LINE_ROOM];
+        size_t len = make_line(line) - 1;
+        buf_char(out, '\x1A'); /* a record: index of its key, then data */
+        add_varint(out, 2 + 1 + (len > 127 ? 2 : 1) + len);
+        buf_add(out, SPAN("\x08\x00\x1A"));
+        add_varint(out, len);
+        buf_add(out, span_of(line, len));
+    }
+    ck_assert_int_eq(EVP_Digest(out->data + 4, out->len - 4, digest, &digest_len, EVP_md5(), NULL),
+                     1);
+    buf_add(out, span_of((char *)digest, digest_len));
+}
+
+static void make_records(struct buf *reply, struct buf *text) {
+    static uint32_t sequence = 1000000000; /* one width, as real ones have */
+    buf_add(reply, SPAN("{\"Records\":["));
+    for (int i = 0; i < REPLY_LINES; i++) {
+        char line[LINE_ROOM];
+        size_t len = make_line(line) - 1;
+        add_record(reply, sequence++, span_of(line, len));
+        buf_char(reply, ',');
+    }
+    make_envelope(text, REPLY_LINES);
+    struct span packed = pack(buf_span(text));
+    add_record(reply, sequence++, packed);
+    free((char *)packed.p);
+    buf_char(reply, ',');
+    make_aggregate(text, REPLY_LINES);
+    add_record(reply, sequence++, buf_span(text));
+    buf_printf(reply, "],\"NextShardIterator\":\"%u\",\"MillisBehindLatest\":1000}", sequence);
+}
+
+/* Each has all hash keys, so that the whole aggregate is its own. */
+static void list_shards(struct buf *reply) {
+    buf_add(reply, SPAN("{\"Shards\":["));
+    for (int i = 0; i < SHARDS; i++) {
+        buf_printf(reply,
+                   "%s{\"ShardId\":\"shardId-%012d\",\"HashKeyRange\":{\"StartingHashKey\":"
+                   "\"0\",\"EndingHashKey\":\"340282366920938463463374607431768211455\"},"
+                   "\"SequenceNumberRange\":{\"StartingSequenceNumber\":\"1\"}}",
+                   i > 0 ? "," : "", i);
+    }
+    buf_add(reply, SPAN("]}"));
+}
+
+static void answer_kinesis(struct http_server_request *request, void *context) {
+    static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+    char target[64];
+    struct buf reply, text;
+    (void)context;
+    is_exempt = true; /* this thread from now on, which began before the count */
+    http_server_header(request, "X-Amz-Target", target, sizeof(target));
+    buf_init(&reply, REPLY_MAX);
+    buf_init(&text, REPLY_MAX);
+    if (strcmp(target, "Kinesis_20131202.GetRecords") == 0) {
+        pthread_mutex_lock(&lock);
+        make_records(&reply, &text);
+        pthread_mutex_unlock(&lock);
+    } else if (strcmp(target, "Kinesis_20131202.ListShards") == 0) {
+        list_shards(&reply);
+    } else if (strcmp(target, "Kinesis_20131202.GetShardIterator") == 0) {
+        buf_add(&reply, SPAN("{\"ShardIterator\":\"1\"}"));
+    } else {
+        buf_add(&reply, SPAN("{\"StreamDescriptionSummary\":{\"StreamStatus\":\"ACTIVE\","
+                             "\"RetentionPeriodHours\":24}}"));
+    }
+    ck_assert(!reply.overflow);
+    http_server_reply(request, 200, "Content-Type: application/x-amz-json-1.1\r\n", reply.data,
+                      reply.len);
+    buf_done(&reply);
+    buf_done(&text);
+}
 
 static long written_bytes(void) {
     struct stat status;
@@ -468,7 +575,7 @@ END_TEST
 
 START_TEST(test_gzip_to_gelf_tcp) {
     struct buf text;
-    buf_init(&text, (size_t)GZIP_LINES * LINE_MAX);
+    buf_init(&text, (size_t)GZIP_LINES * LINE_ROOM);
     make_lines(&text, GZIP_LINES);
     struct span packed = pack(buf_span(&text));
     ck_assert_int_eq(write(fd_in, packed.p, packed.len), (ssize_t)packed.len);
@@ -493,6 +600,36 @@ START_TEST(test_kafka_to_gelf_tcp) {
     char *output = xasprintf("gelf_tcp: {hosts: ['127.0.0.1:%u']}", receiver.port);
     run_counted(input, output, feed_kafka, received_bytes, false);
     demo_kafka_close(kafka);
+    close_receiver();
+    free(input);
+    free(output);
+}
+END_TEST
+
+/* The only credentials that there are: of nobody. */
+static void set_aws_environment(void) {
+    setenv("AWS_ACCESS_KEY_ID", "123456789010", 1);
+    setenv("AWS_SECRET_ACCESS_KEY", "secret", 1);
+    setenv("AWS_CONFIG_FILE", "/dev/null", 1);
+    setenv("AWS_SHARED_CREDENTIALS_FILE", "/dev/null", 1);
+    setenv("AWS_EC2_METADATA_DISABLED", "true", 1);
+    setenv("no_proxy", "127.0.0.1", 1);
+    unsetenv("AWS_SESSION_TOKEN");
+    unsetenv("AWS_PROFILE");
+}
+
+START_TEST(test_kinesis_to_gelf_tcp) {
+    set_aws_environment();
+    struct http_server *server = http_server_open(answer_kinesis, NULL);
+    open_receiver(SOCK_STREAM, 0);
+    char *input = xasprintf("kinesis: {stream: flows, region: eu-west-1, start: trim_horizon, "
+                            "endpoint: 'http://127.0.0.1:%u', checkpoint: {interval: 200ms}}",
+                            server->port);
+    /* A small peer_buffer, so that positions are stored in the window too. */
+    char *output =
+        xasprintf("gelf_tcp: {hosts: ['127.0.0.1:%u'], peer_buffer: 1MiB}", receiver.port);
+    run_counted(input, output, feed_nothing, received_bytes, false);
+    http_server_close(server);
     close_receiver();
     free(input);
     free(output);
@@ -527,6 +664,7 @@ int main(void) {
     tcase_add_test(tests, test_file_to_stdout);
     tcase_add_test(tests, test_gzip_to_gelf_tcp);
     tcase_add_test(tests, test_kafka_to_gelf_tcp);
+    tcase_add_test(tests, test_kinesis_to_gelf_tcp);
     suite_add_tcase(suite, tests);
     return run_suite(suite);
 }

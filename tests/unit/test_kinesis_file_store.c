@@ -161,11 +161,26 @@ START_TEST(what_was_put_is_there_in_the_next_life) {
     ck_assert_int_eq(type->flush(store, 0, &err), 0);
     put("c", sequence("0", 0)); /* stored by close */
     end();
+    shards.items[1].is_open = false;
     begin();
     synced();
     ck_assert_int_eq(kinesis_position_compare(&claims[0].position, &found), 0);
     claim_is(1, POSITION_SHARD_END, false);
     ck_assert_str_eq(claims[2].position.sequence, "0");
+}
+END_TEST
+
+START_TEST(an_open_shard_was_not_read_to_its_end) {
+    list("a", ""); /* of a stream that was deleted, and made anew under its name */
+    begin();
+    synced();
+    put("a", (struct kinesis_position){.kind = POSITION_SHARD_END});
+    synced(); /* in the same life the list may be older than the end */
+    claim_is(0, POSITION_SHARD_END, false);
+    end();
+    begin();
+    synced();
+    claim_is(0, POSITION_TRIM_HORIZON, false);
 }
 END_TEST
 
@@ -457,6 +472,7 @@ int main(void) {
     tcase_add_test(tcase, the_first_start_is_stored_before_sync_returns);
     tcase_add_test(tcase, later_shards_begin_at_their_oldest_record);
     tcase_add_test(tcase, what_was_put_is_there_in_the_next_life);
+    tcase_add_test(tcase, an_open_shard_was_not_read_to_its_end);
     tcase_add_test(tcase, a_flush_without_news_writes_nothing);
     tcase_add_test(tcase, a_shard_that_is_gone_is_dropped_at_the_second_list);
     tcase_add_test(tcase, a_write_that_fails_leaves_the_old_file_and_is_made_up_for);

@@ -12,6 +12,7 @@ enum { NOW = 1000000 };
 static const struct kinesis_pace pace = {.call_ms = 200, .poll_ms = 1000};
 static struct kinesis_reader reader;
 static struct kinesis_record some[3];
+static bool has_children;
 
 static void begin(enum kinesis_position_kind kind) {
     struct kinesis_shard shard = {.id = "shardId-000000000007"};
@@ -43,8 +44,11 @@ static void get_records(size_t count, size_t bytes, int64_t behind_ms, const cha
         some[i] = (struct kinesis_record){.data = span_of(data, bytes),
                                           .sequence = span_str(sequences[i])};
     }
-    struct kinesis_reply reply = {
-        .records = some, .count = count, .behind_ms = behind_ms, .next_iterator = span_str(next)};
+    struct kinesis_reply reply = {.records = some,
+                                  .count = count,
+                                  .behind_ms = behind_ms,
+                                  .has_children = has_children,
+                                  .next_iterator = span_str(next)};
     reader_asked(&reader, NOW);
     reader_got_records(&reader, &reply, NOW + 50, &pace);
 }
@@ -130,6 +134,17 @@ START_TEST(no_further_iterator_is_the_end) {
     get_records(1, 10, 0, NULL);
     ck_assert_int_eq(reader.state, READER_HOLDS);
     reader_handed_out(&reader);
+    ck_assert_int_eq(reader.state, READER_NEEDS_ITERATOR); /* said once it may be a mistake */
+    get_iterator();
+    get_records(0, 0, 0, NULL);
+    reader_handed_out(&reader);
+    ck_assert_int_eq(reader.state, READER_ENDED);
+    begin(POSITION_TRIM_HORIZON);
+    get_iterator();
+    has_children = true;
+    get_records(1, 10, 0, NULL);
+    has_children = false;
+    reader_handed_out(&reader);
     ck_assert_int_eq(reader.state, READER_ENDED);
 }
 END_TEST
@@ -176,6 +191,39 @@ START_TEST(a_position_that_is_gone_is_a_loss) {
     ck_assert_int_eq(reader_failed(&reader, AWS_REFUSED, "InvalidArgumentException", NOW, 0),
                      ADVICE_SAY);
     ck_assert_int_ge(reader.due_ms, NOW + 5000);
+}
+END_TEST
+
+START_TEST(a_time_is_never_too_old) {
+    begin(POSITION_TIME); /* but AWS may find that it is still to come */
+    for (int i = 0; i < 3; i++) {
+        reader_asked(&reader, NOW);
+        ck_assert_int_eq(reader_failed(&reader, AWS_REFUSED, "InvalidArgumentException", NOW, 0),
+                         i == 0 ? ADVICE_NONE : ADVICE_SAY);
+        ck_assert_int_gt(reader.due_ms, NOW);
+        ck_assert_int_eq(reader.position.kind, POSITION_TIME);
+    }
+}
+END_TEST
+
+START_TEST(too_large_a_reply_is_asked_for_in_halves) {
+    begin(POSITION_TRIM_HORIZON);
+    get_iterator();
+    ck_assert_uint_eq(reader.limit, KINESIS_RECORDS_MAX);
+    for (size_t limit = KINESIS_RECORDS_MAX / 2; limit > 1; limit /= 2) {
+        reader_asked(&reader, NOW);
+        reader_got_too_much(&reader, NOW);
+        ck_assert_int_eq(reader.state, READER_READY);
+        ck_assert_uint_eq(reader.limit, limit);
+    }
+    get_records(1, 10, 500, "it-2");
+    reader_handed_out(&reader);
+    ck_assert_uint_lt(reader.limit, KINESIS_RECORDS_MAX);
+    for (int i = 0; i < 14; i++) {
+        get_records(1, 10, 500, "it-3");
+        reader_handed_out(&reader);
+    }
+    ck_assert_uint_eq(reader.limit, KINESIS_RECORDS_MAX);
 }
 END_TEST
 
@@ -265,6 +313,8 @@ int main(void) {
     tcase_add_test(tcase, an_expired_iterator_is_renewed_at_once);
     tcase_add_test(tcase, a_refused_iterator_is_renewed_once_and_then_reported);
     tcase_add_test(tcase, a_position_that_is_gone_is_a_loss);
+    tcase_add_test(tcase, a_time_is_never_too_old);
+    tcase_add_test(tcase, too_large_a_reply_is_asked_for_in_halves);
     tcase_add_test(tcase, throttling_waits_for_a_second_and_more);
     tcase_add_test(tcase, what_a_person_must_mend_is_said_and_tried_seldom);
     tcase_add_test(tcase, failures_in_a_row_are_said_and_the_iterator_doubted);
