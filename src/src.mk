@@ -84,6 +84,8 @@ libflowgelf_a_SOURCES = \
 	src/core/enrich.c \
 	src/core/enrich.h \
 	src/core/enricher.h \
+	src/core/filter.h \
+	src/core/filter.c \
 	src/core/input.h \
 	src/core/jobs.c \
 	src/core/jobs.h \
@@ -97,6 +99,8 @@ libflowgelf_a_SOURCES = \
 	src/core/refresh.h \
 	src/core/settings.c \
 	src/core/settings.h \
+	src/core/settings_filter.h \
+	src/core/settings_filter.c \
 	src/core/settings_print.c \
 	src/core/ship.c \
 	src/core/ship.h \

@@ -23,6 +23,7 @@ UNIT_TESTS = \
 	tests/unit/test_field \
 	tests/unit/test_file \
 	tests/unit/test_file_cut \
+	tests/unit/test_filter \
 	tests/unit/test_flow_enrichers \
 	tests/unit/test_format \
 	tests/unit/test_gelf \
@@ -31,7 +32,6 @@ UNIT_TESTS = \
 	tests/unit/test_geo \
 	tests/unit/test_http \
 	tests/unit/test_http_ceiling \
-	tests/unit/test_http_tls \
 	tests/unit/test_inflate \
 	tests/unit/test_input_file \
 	tests/unit/test_input_kafka \
@@ -59,6 +59,7 @@ UNIT_TESTS = \
 	tests/unit/test_num \
 	tests/unit/test_option \
 	tests/unit/test_output_file \
+	tests/unit/test_outputs \
 	tests/unit/test_payload \
 	tests/unit/test_positions \
 	tests/unit/test_prefixmap \

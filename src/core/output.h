@@ -55,7 +55,8 @@ struct output_place {
 
 /* How an output type turns flows into bytes; shared by all that write GELF or JSON lines. */
 struct encoder_type {
-    /* Scratch of one worker for one message style; `message` outlives it. `end` is what closes a
+    /* Scratch of one worker for one message style; `message` outlives it, and whatever its schema
+       is, any encoder writes it (searches of filters are asked of `graylog`). `end` is what closes a
        message in a parcel: a NUL byte for GELF (datagrams are cut apart by it), "\n" for lines.
        Dossiers' fields are taken from style number `style` of a flow's sides. */
     void *(*open)(const struct message_conf *message, size_t style, struct span end);
@@ -81,20 +82,24 @@ struct output_common {
 };
 
 /* Their rows, first in every output's table. */
-#define OUTPUT_COMMON_OPTIONS                                                                   \
-    {.name = "messages",                                                                        \
-     .type = OPTION_NODE,                                                                       \
-     .offset = offsetof(struct output_common, messages),                                        \
-     .help = "Settings of the top-level `messages` that differ for this output"},               \
-        {.name = "filter",                                                                      \
-         .type = OPTION_STRING,                                                                 \
-         .offset = offsetof(struct output_common, filter),                                      \
-         .help = "Only messages that match this search are sent",                               \
-         .later = "outputs cannot filter yet"},                                                 \
-    {                                                                                           \
-        .name = "required", .type = OPTION_BOOLEAN,                                             \
-        .offset = offsetof(struct output_common, required), .preset = "true",                   \
-        .help = "Whether reading stops while this output does not deliver; for now always true" \
+#define OUTPUT_COMMON_OPTIONS                                                                      \
+    {.name = "messages",                                                                           \
+     .type = OPTION_NODE,                                                                          \
+     .offset = offsetof(struct output_common, messages),                                           \
+     .help = "Settings of the top-level `messages` that differ for this output"},                  \
+        {.name = "filter",                                                                         \
+         .type = OPTION_STRING,                                                                    \
+         .offset = offsetof(struct output_common, filter),                                         \
+         .sample = "\"action:REJECT\"",                                                            \
+         .help = "Only messages that match this search, in Graylog's search language, are sent. "  \
+                 "It is asked of the message as `schema: graylog` with the field set `all` and "   \
+                 "otherwise default settings writes it, whatever this output sends."},             \
+    {                                                                                              \
+        .name = "required", .type = OPTION_BOOLEAN,                                                \
+        .offset = offsetof(struct output_common, required), .preset = "true",                      \
+        .help = "`true`: reading stops while this output does not deliver, and nothing is lost. "  \
+                "`false`: positions are committed without it, and when its ring is full messages " \
+                "are dropped for it, with a count. At least one output must be required."          \
     }
 
 struct output_type {
@@ -128,6 +133,16 @@ struct output_type {
     /* Takes a parcel over; numbers follow each other. Never refuses: room is the ring's matter. The
        parcel struct itself stays valid until delivered. */
     void (*send)(void *handle, const struct parcel *parcel);
+
+    /*
+     * Only for outputs that are not required, when their ring is full: gives up the undelivered
+     * parcels up to `number`, delivered or not, sent or not, so that `delivered` covers them and
+     * their memory may be reused at once. What it gives up counts in dropped_messages. False, and
+     * nothing is changed, while one of them has been begun and not written to its end: a receiver
+     * never gets half a message followed by something else. NULL: the output cannot; the messages
+     * that find no room are dropped then, and what is in the ring stays.
+     */
+    bool (*drop)(void *handle, uint64_t number);
 
     /*
      * Does what can be done now: connect, write, read acknowledgements, send again. `now_ms` is

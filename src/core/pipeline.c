@@ -28,11 +28,31 @@ struct pipeline {
     pthread_cond_t ended;
 };
 
+/* Searches see addresses in a style of their own, with the few fields that they name. */
+static int assign_filter_style(struct pipeline *pipeline, struct err *err) {
+    const struct settings *settings = pipeline->settings;
+    struct worker_env *env = &pipeline->env;
+    if (!settings->filter.writes || settings->output_count == 0) {
+        return 0;
+    }
+    if (env->style_count == DOSSIER_STYLES_MAX) {
+        return err_set(err, ERR_CONFIG,
+                       "outputs: at most %d different `messages` settings beside drop, keep and "
+                       "filters",
+                       DOSSIER_STYLES_MAX - 1);
+    }
+    env->filter_style = env->style_count++;
+    pipeline->styles[env->filter_style] =
+        (struct dossier_style){.encode = settings->outputs[0].type->encoder->encode_dossier,
+                               .conf = &settings->filter.message};
+    return 0;
+}
+
 /* Outputs with the same encoder and equal message settings share one style. */
 static int assign_styles(struct pipeline *pipeline, struct err *err) {
     const struct settings *settings = pipeline->settings;
     struct worker_env *env = &pipeline->env;
-    pipeline->styles = xcalloc(settings->output_count, sizeof(struct dossier_style));
+    pipeline->styles = xcalloc(settings->output_count + 1, sizeof(struct dossier_style));
     pipeline->output_style = xcalloc(settings->output_count, sizeof(size_t));
     for (size_t i = 0; i < settings->output_count; i++) {
         const struct output_use *use = &settings->outputs[i];
@@ -55,7 +75,7 @@ static int assign_styles(struct pipeline *pipeline, struct err *err) {
     }
     env->styles = pipeline->styles;
     env->output_style = pipeline->output_style;
-    return 0;
+    return assign_filter_style(pipeline, err);
 }
 
 static void wake(void *context) {

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/xalloc.h"
+#include "core/settings_filter.h"
 #include "core/ship.h"
 
 enum { ERRORS_MAX = 1 << 20 };
@@ -91,7 +92,27 @@ const struct option settings_options[] = {
     {.name = "outputs",
      .type = OPTION_NODE,
      .offset = offsetof(struct settings, nodes[NODE_OUTPUTS]),
-     .help = "Where messages go: a list; each output gets every message."},
+     .help =
+         "Where messages go: a list; each output gets every message that its filter lets pass."},
+    {.name = "drop",
+     .type = OPTION_STRING,
+     .offset = offsetof(struct settings, drop),
+     .sample = "\"src_addr_internal:true AND dst_addr_internal:true AND action:ACCEPT\"",
+     .help = "Flows that match this search, in Graylog's search language, are sent to no output. "
+             "It sees messages as an output's `filter` does. Accepted east-west traffic, as in the "
+             "example, is most of the volume; searches and alerts about it then find nothing."},
+    {.name = "keep",
+     .type = OPTION_STRING,
+     .offset = offsetof(struct settings, keep),
+     .sample = "\"action:REJECT OR src_addr_internal:false OR dst_addr_internal:false\"",
+     .help = "Only flows that match this search, and not that of `drop`, are sent at all."},
+    {.name = "sample",
+     .type = OPTION_STRING,
+     .offset = offsetof(struct settings, sample),
+     .sample = "1/10",
+     .help = "The share of flows that is sent: 1/N. It goes by addresses, ports and protocol, so "
+             "that of a connection all flows of both directions are sent or none is, and the same "
+             "ones after every restart. NODATA and SKIPDATA lines are not sampled."},
     {.name = "dead_letter",
      .type = OPTION_GROUP,
      .group = dead_letter_options,
@@ -124,9 +145,6 @@ const struct option settings_options[] = {
      .preset = "24MiB",
      .offset = offsetof(struct settings, dossier_bytes),
      .help = "Memory of each worker for what is known about addresses."},
-    LATER("drop"),
-    LATER("keep"),
-    LATER("sample"),
     LATER("metrics"),
     LATER("control"),
     OPTION_END,
@@ -136,7 +154,7 @@ const struct option settings_options[] = {
 static const char *const later_inputs[] = {"s3", "firehose", NULL};
 static const char *const later_enrichers[] = {"inventory", "suspicious", "service",
                                               "rdns",      "mask",       NULL};
-static const char *const later_outputs[] = {"kafka", "gelf_http", "elasticsearch", NULL};
+static const char *const later_outputs[] = {"elasticsearch", NULL};
 
 /* One kind of modules, where settings are concerned. Each type begins with its name. */
 struct kind {
@@ -340,6 +358,7 @@ static void load_outputs(struct settings *settings, const struct modules *module
         option_parse(context, type->options, node, path, use->conf);
         const struct output_common *common = use->conf;
         load_messages(settings, context, common->messages, messages_path, &use->messages);
+        settings_load_output_filter(use, context, node, path);
         if (type->init) {
             type->init(use->conf, &use->messages, context, node, path);
         }
@@ -426,6 +445,7 @@ static void load_all(struct settings *settings, const struct modules *modules,
         settings->nodes[NODE_MESSAGES] = NULL; /* said; not again for each output */
     }
     load_outputs(settings, modules, context);
+    settings_load_filters(settings, context);
     load_formats(settings, context);
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
     settings->workers = settings->workers > cores ? cores : settings->workers;
@@ -512,6 +532,7 @@ static void free_outputs(struct settings *settings) {
     for (size_t i = 0; i < settings->output_count; i++) {
         const struct output_type *type = settings->outputs[i].type;
         option_free(message_options, &settings->outputs[i].messages);
+        query_free(settings->outputs[i].filter);
         done_module(type->done, type->options, settings->outputs[i].conf);
     }
     free(settings->outputs);
@@ -555,6 +576,7 @@ void settings_use_output(struct settings *settings, const struct output_type *ty
     /* The same text was read without an error when the settings were loaded. */
     assert(context.error_count == 0);
     buf_done(&context.errors);
+    settings_refit_filters(settings);
 }
 
 void settings_free(struct settings *settings) {
@@ -568,6 +590,7 @@ void settings_free(struct settings *settings) {
         done_module(type->done, type->options, settings->enrichers[i].conf);
     }
     free_formats(settings);
+    settings_free_filters(settings);
     option_free(message_options, &settings->messages);
     option_free(settings_options, settings);
     free(settings->enrichers);

@@ -11,6 +11,7 @@
 
 #include "base/buf.h"
 #include "config/option.h"
+#include "core/filter.h"
 #include "core/module.h"
 
 struct input_use {
@@ -27,6 +28,8 @@ struct output_use {
     const struct output_type *type;
     void *conf;
     struct message_conf messages; /* the top-level ones with the output's own on top */
+    struct query *filter;         /* NULL: it gets every message */
+    bool optional;                /* `required: false`: nothing waits for it */
 };
 
 /* NODATA and SKIPDATA lines: `drop` counts them only. */
@@ -48,12 +51,14 @@ struct settings {
     struct flow_log_settings flow_logs;
     struct dead_letter_conf dead_letter;
     const struct yaml_node *nodes[NODE_COUNT]; /* in `root` */
+    char *drop, *keep, *sample;                /* as they were written */
 
     struct message_conf messages; /* top level */
     size_t input_count, enricher_count, output_count;
     struct input_use *inputs;
     struct enricher_use *enrichers; /* in the order in which they run */
     struct output_use *outputs;
+    struct filter_conf filter;
 
     size_t format_count;
     struct format **formats; /* compiled flow_logs.formats */
@@ -76,7 +81,8 @@ int settings_load_text(struct span text, const char *name, const struct modules 
 /* For commands that read or write something else than what the file says: the inputs of `from`
    (which outlives `settings`) replace its own, and likewise its formats; one output of a
    command's own type, whose conf was made with malloc and is taken over, replaces its outputs
-   and writes its `messages`. */
+   and writes its `messages`. `drop`, `keep` and `sample` go on deciding; the filters of the
+   replaced outputs go with them. */
 void settings_take_inputs(struct settings *settings, struct settings *from);
 void settings_take_formats(struct settings *settings, struct settings *from);
 void settings_use_output(struct settings *settings, const struct output_type *type, void *conf);

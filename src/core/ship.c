@@ -71,12 +71,12 @@ static bool find_room(const struct ship *ship, size_t *at) {
 
 bool ship_has_room(const struct ship *ship) {
     size_t at;
-    return ship->open.data || find_room(ship, &at);
+    return ship->open.data || (!ship->shut && find_room(ship, &at));
 }
 
 static bool begin_parcel(struct ship *ship) {
     size_t at;
-    if (!find_room(ship, &at)) {
+    if (ship->shut || !find_room(ship, &at)) {
         return false;
     }
     ship->head = at;
@@ -142,7 +142,34 @@ void ship_abandon(struct ship *ship) {
 int ship_turn(struct ship *ship, int64_t now_ms, struct err *err) {
     int result = ship->use->type->turn(ship->handle, now_ms, err);
     ship->first = ship->use->type->delivered(ship->handle) + 1;
+    ship->turned_ms = now_ms;
+    ship->shut = false;
     return result;
+}
+
+/* Takes the oldest parcels away from the output, one by one, until one can be begun. */
+static bool drop_oldest(struct ship *ship) {
+    const struct output_type *type = ship->use->type;
+    while (type->drop && !ship_is_empty(ship) && type->drop(ship->handle, ship->first)) {
+        ship->first++;
+        if (ship_has_room(ship)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool ship_squeeze(struct ship *ship, int64_t now_ms, struct err *err) {
+    err->text[0] = '\0';
+    if (now_ms != ship->turned_ms && ship_turn(ship, now_ms, err) == 0) {
+        err->text[0] = '\0';
+    }
+    if (ship_has_room(ship) || (!ship->shut && drop_oldest(ship))) {
+        return true;
+    }
+    ship->shut = true;
+    ship->dropped++;
+    return false;
 }
 
 uint64_t ship_delivered(const struct ship *ship) {
@@ -151,4 +178,41 @@ uint64_t ship_delivered(const struct ship *ship) {
 
 bool ship_is_empty(const struct ship *ship) {
     return ship->first == ship->next;
+}
+
+void ship_give_up(struct ship *ship) {
+    for (; !ship_is_empty(ship); ship->first++) {
+        ship->dropped += parcel_at(ship, ship->first)->messages;
+    }
+}
+
+void ship_gather(const struct ship *ship, struct stats *stats) {
+    const struct output_counts *counts = ship->use->type->counts(ship->handle);
+    uint64_t *counter = stats->counter;
+    counter[COUNTER_MESSAGES] += counts->messages;
+    counter[COUNTER_MESSAGE_BYTES] += counts->bytes;
+    counter[COUNTER_DELIVERED] += counts->delivered_messages;
+    counter[COUNTER_RESENT] += counts->resent_messages;
+    counter[COUNTER_CONNECTS] += counts->connects;
+    counter[COUNTER_CONNECTIONS_LOST] += counts->connections_lost;
+    counter[COUNTER_DATAGRAMS] += counts->datagrams;
+    counter[COUNTER_DATAGRAMS_REFUSED] += counts->datagrams_refused;
+    counter[COUNTER_DROPPED] += counts->dropped_messages + ship->dropped;
+    counter[COUNTER_FILTERED] += ship->filtered;
+}
+
+void ship_describe(const struct ship *ship, int worker, size_t number, int64_t now_ms,
+                   struct buf *out) {
+    const struct output_type *type = ship->use->type;
+    buf_printf(out, "worker %d: ", worker);
+    type->describe(ship->handle, now_ms, out);
+    if (ship->use->filter) {
+        buf_printf(out, "worker %d: outputs[%zu].%s: %ju messages kept back by its filter\n",
+                   worker, number, type->name, (uintmax_t)ship->filtered);
+    }
+    if (ship->use->optional) {
+        buf_printf(out, "worker %d: outputs[%zu].%s: not required, %ju messages dropped\n", worker,
+                   number, type->name,
+                   (uintmax_t)(type->counts(ship->handle)->dropped_messages + ship->dropped));
+    }
 }

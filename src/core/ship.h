@@ -6,6 +6,11 @@
  * The ring is a circle of bytes. A parcel is begun where a whole parcel_size stands free in one
  * piece and takes only what was written, so small batches use little. The ring is full when that is
  * not to be had, or when output_parcels_max parcels are out.
+ *
+ * A full ring of a required output stops reading. One that is not required drops instead: its
+ * oldest parcels, where the output can give them up (output_type.drop), else the messages that find
+ * no room, up to its next turn, which it gets at once and then every millisecond. Only whole
+ * messages are ever dropped, and each is counted.
  */
 #pragma once
 
@@ -16,6 +21,7 @@
 #include "base/err.h"
 #include "core/output.h"
 #include "core/settings.h"
+#include "core/stats.h"
 
 struct ship {
     const struct output_use *use;
@@ -30,11 +36,15 @@ struct ship {
     size_t open_messages;
     uint64_t closed_batch; /* the last batch of which all is encoded */
     uint64_t messages;     /* encoded in all */
+    int64_t turned_ms;     /* when the output had its last turn */
+    bool shut;             /* not required, and full: what comes is dropped up to the next turn */
+    uint64_t dropped;      /* messages that found no room */
+    uint64_t filtered;     /* messages that its filter kept back; counted by the worker */
 };
 
 enum ship_result {
     SHIP_TAKEN,
-    SHIP_FULL,      /* no room in the ring: wait and try again */
+    SHIP_FULL,      /* no room in the ring: wait (ship_squeeze: if it is not required) */
     SHIP_TOO_LARGE, /* for an empty parcel or for the output: dead-letter it */
 };
 
@@ -52,6 +62,14 @@ bool ship_has_room(const struct ship *ship);
 /* Encodes a flow of batch `batch` into the present parcel, sending it when it is full. */
 enum ship_result ship_flow(struct ship *ship, uint64_t batch, const struct flow *flow);
 
+/*
+ * For an output that is not required and is full: makes room for a parcel, by a turn of the output
+ * if it had none in this millisecond, else by dropping the oldest. False: there is none, and the
+ * message that needs it is counted as dropped. *err is set as by ship_turn, and err->text empty
+ * without a turn that failed.
+ */
+bool ship_squeeze(struct ship *ship, int64_t now_ms, struct err *err);
+
 /* All flows of `batch` are encoded: sends what is begun. */
 void ship_batch_end(struct ship *ship, uint64_t batch);
 
@@ -66,3 +84,15 @@ uint64_t ship_delivered(const struct ship *ship);
 
 /* Whether everything handed over is delivered. */
 bool ship_is_empty(const struct ship *ship);
+
+/* Adds what the output and its ring did to the counters. */
+void ship_gather(const struct ship *ship, struct stats *stats);
+
+/* Lines on its state, for people, each behind "worker <worker>: "; `number` is its place in
+   `outputs`. */
+void ship_describe(const struct ship *ship, int worker, size_t number, int64_t now_ms,
+                   struct buf *out);
+
+/* At the end, for an output that is not required: what it has not delivered counts as dropped, as
+   positions behind it are committed. The handle is only to be closed then. */
+void ship_give_up(struct ship *ship);

@@ -17,6 +17,21 @@ void stats_add(struct stats *sum, const struct stats *more) {
     }
 }
 
+void stats_set_decoder(struct stats *stats, const struct decode_counts *counts) {
+    uint64_t *counter = stats->counter;
+    counter[COUNTER_RECORDS] = counts->records;
+    counter[COUNTER_INFLATED_BYTES] = counts->inflated_bytes;
+    counter[COUNTER_GZIP] = counts->gzip;
+    counter[COUNTER_ENVELOPES] = counts->envelopes;
+    counter[COUNTER_CONTROL_MESSAGES] = counts->control_messages;
+    counter[COUNTER_MESSAGE_OBJECTS] = counts->message_objects;
+    counter[COUNTER_FIELD_OBJECTS] = counts->field_objects;
+    counter[COUNTER_LINES] = counts->lines;
+    counter[COUNTER_HEADERS] = counts->headers;
+    counter[COUNTER_NODATA] = counts->nodata;
+    counter[COUNTER_SKIPDATA] = counts->skipdata;
+}
+
 static bool is_always_shown(int id) {
     return id == COUNTER_RECORDS || id == COUNTER_FLOWS || id == COUNTER_MESSAGES ||
            id == COUNTER_DELIVERED;

@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "base/buf.h"
+#include "core/decoder.h"
 #include "flow/flow.h"
 
 #define COUNTER(id, name, help) COUNTER_##id,
@@ -28,6 +29,9 @@ struct stats {
     uint64_t counter[COUNTER_COUNT];
     uint64_t bad[BAD_COUNT];
 };
+
+/* Puts what a decoder counted in its place. */
+void stats_set_decoder(struct stats *stats, const struct decode_counts *counts);
 
 /* Adds `more` to `sum`. */
 void stats_add(struct stats *sum, const struct stats *more);

@@ -16,6 +16,7 @@
 #include "base/xalloc.h"
 #include "core/dead_letter.h"
 #include "core/enrich.h"
+#include "core/filter.h"
 
 enum {
     WAIT_MS = 100, /* longest wait of a turn */
@@ -33,11 +34,13 @@ struct worker {
     struct dead_letter *dead;
     struct ship *ships;
     size_t ship_count;
+    struct filter *filter;         /* NULL: every flow goes to every output */
     const struct snapshot *tables; /* acquired, for the length of a batch */
     uint64_t tables_version;
     uint64_t committed; /* number of the last batch that was delivered by all */
     bool dead_stalled;  /* a required dead letter cannot be written: read nothing */
-    struct log_limit output_log, input_log, bad_log;
+    struct log_limit output_log, input_log, bad_log, drop_log;
+    uint64_t dropped;    /* messages dropped for want of room, as last said */
     struct stats counts; /* what the worker itself counts */
     int64_t published_ms;
 
@@ -60,6 +63,7 @@ static enum input_result read_batch(struct worker *worker, size_t room, struct b
 static enum step process_batch(struct worker *worker, const struct batch *batch);
 static void confirm_outputs(struct worker *worker);
 static void drain(struct worker *worker, int64_t grace_ms);
+static void part(struct worker *worker, int64_t until_ms);
 
 static bool is_stopping(const struct worker *worker) {
     return worker->failed || atomic_load(&worker->env->stopping);
@@ -87,17 +91,24 @@ static void *worker_main(void *argument) {
             wait_turn(worker, WAIT_MS);
         }
     }
+    int64_t ended_ms = clock_monotonic_ms();
     drain(worker, result == INPUT_END ? INT64_MAX : settings->shutdown_grace_ms);
+    part(worker, ended_ms + settings->shutdown_grace_ms);
     atomic_store(&worker->done, true);
     worker->env->wake(worker->env->context);
     return NULL;
 }
 
-/* The lowest batch number that all outputs have delivered. */
+static bool is_required(const struct ship *ship) {
+    return !ship->use->optional;
+}
+
+/* The lowest batch number that all required outputs have delivered. */
 static uint64_t delivered_batch(const struct worker *worker) {
     uint64_t lowest = UINT64_MAX;
     for (size_t i = 0; i < worker->ship_count; i++) {
-        uint64_t delivered = ship_delivered(&worker->ships[i]);
+        const struct ship *ship = &worker->ships[i];
+        uint64_t delivered = is_required(ship) ? ship_delivered(ship) : UINT64_MAX;
         lowest = delivered < lowest ? delivered : lowest;
     }
     return lowest;
@@ -161,7 +172,7 @@ static void settle(struct worker *worker, bool final) {
 
 static bool has_room(const struct worker *worker) {
     for (size_t i = 0; i < worker->ship_count; i++) {
-        if (!ship_has_room(&worker->ships[i])) {
+        if (is_required(&worker->ships[i]) && !ship_has_room(&worker->ships[i])) {
             return false;
         }
     }
@@ -225,6 +236,20 @@ static enum step wait_for_room(struct worker *worker, struct ship *ship) {
     return STEP_ON;
 }
 
+/* A ship has no room for a message. Where the output is required that is waited for; else room is
+   made, or the message is not for it (*dropped). */
+static enum step get_room(struct worker *worker, struct ship *ship, bool *dropped) {
+    struct err err;
+    if (is_required(ship)) {
+        return wait_for_room(worker, ship);
+    }
+    *dropped = !ship_squeeze(ship, clock_monotonic_ms(), &err);
+    if (err.text[0] != '\0') {
+        take_error(worker, &worker->output_log, ship->use->type->name, &err);
+    }
+    return STEP_ON;
+}
+
 static void log_bad(struct worker *worker, enum bad_reason reason, const struct flow *flow) {
     static const size_t quoted_max = 120;
     const struct origin *origin = &flow->record->origin;
@@ -251,16 +276,47 @@ static void bury(struct worker *worker, enum bad_reason reason, const struct flo
     log_bad(worker, reason, flow);
 }
 
+/* Whether the flow is sent to anybody at all. */
+static bool is_sent(struct worker *worker, const struct flow *flow) {
+    static const enum counter_id counter_of[] = {[FILTER_SAMPLED_OUT] = COUNTER_FLOWS_SAMPLED_OUT,
+                                                 [FILTER_DROPPED] = COUNTER_FLOWS_DROPPED,
+                                                 [FILTER_NOT_KEPT] = COUNTER_FLOWS_NOT_KEPT};
+    enum filter_verdict verdict = filter_decide(worker->filter, flow);
+    if (verdict == FILTER_TOO_LARGE) {
+        bury(worker, BAD_MESSAGE_TOO_LARGE, flow);
+    } else if (verdict != FILTER_PASS) {
+        worker->counts.counter[counter_of[verdict]]++;
+    }
+    return verdict == FILTER_PASS;
+}
+
+/* The ship had no room for a flow: tries until it has, or until the flow is dropped for it. */
+static enum step ship_later(struct worker *worker, struct ship *ship, uint64_t batch,
+                            const struct flow *flow, enum ship_result *result) {
+    bool dropped = false;
+    while (*result == SHIP_FULL && !dropped) {
+        if (get_room(worker, ship, &dropped) == STEP_GIVE_UP) {
+            return STEP_GIVE_UP;
+        }
+        *result = dropped ? SHIP_FULL : ship_flow(ship, batch, flow);
+    }
+    return STEP_ON;
+}
+
 /* A flow that is too large is one dead letter, however many outputs refuse it. */
 static enum step ship_one(struct worker *worker, const struct batch *batch,
                           const struct flow *flow) {
     bool too_large = false;
     for (size_t i = 0; i < worker->ship_count; i++) {
-        enum ship_result result;
-        while ((result = ship_flow(&worker->ships[i], batch->number, flow)) == SHIP_FULL) {
-            if (wait_for_room(worker, &worker->ships[i]) == STEP_GIVE_UP) {
-                return STEP_GIVE_UP;
-            }
+        struct ship *ship = &worker->ships[i];
+        if (ship->use->filter && !filter_matches(worker->filter, ship->use->filter)) {
+            ship->filtered++;
+            continue;
+        }
+        enum ship_result result = ship_flow(ship, batch->number, flow);
+        if (result == SHIP_FULL &&
+            ship_later(worker, ship, batch->number, flow, &result) == STEP_GIVE_UP) {
+            return STEP_GIVE_UP;
         }
         too_large |= result == SHIP_TOO_LARGE;
     }
@@ -285,6 +341,9 @@ static enum step process_record(struct worker *worker, const struct batch *batch
             }
             enrich_flow(worker->dossiers, worker->tables, now_ms, &flows[i]);
             worker->counts.counter[COUNTER_FLOWS]++;
+            if (worker->filter && !is_sent(worker, &flows[i])) {
+                continue;
+            }
             if (ship_one(worker, batch, &flows[i]) == STEP_GIVE_UP) {
                 return STEP_GIVE_UP;
             }
@@ -310,9 +369,11 @@ static enum step process_batch(struct worker *worker, const struct batch *batch)
     return STEP_ON;
 }
 
-static bool all_delivered(const struct worker *worker) {
+/* By the required outputs, or by the others. */
+static bool all_delivered(const struct worker *worker, bool required) {
     for (size_t i = 0; i < worker->ship_count; i++) {
-        if (!ship_is_empty(&worker->ships[i])) {
+        const struct ship *ship = &worker->ships[i];
+        if (is_required(ship) == required && !ship_is_empty(ship)) {
             return false;
         }
     }
@@ -330,6 +391,7 @@ static void confirm_outputs(struct worker *worker) {
 /*
  * Settles for good, because partitions go, the input ended or the worker stops: outputs confirm at
  * once, and what is delivered within `grace_ms` is committed. A stop ends a drain without limit.
+ * Nothing waits for outputs that are not required.
  */
 static void drain(struct worker *worker, int64_t grace_ms) {
     int64_t start_ms = clock_monotonic_ms();
@@ -338,7 +400,7 @@ static void drain(struct worker *worker, int64_t grace_ms) {
     }
     confirm_outputs(worker);
     settle(worker, false);
-    while (!worker->failed && (!all_delivered(worker) || worker->dead_stalled) &&
+    while (!worker->failed && (!all_delivered(worker, true) || worker->dead_stalled) &&
            clock_monotonic_ms() - start_ms < grace_ms) {
         if (grace_ms == INT64_MAX && is_stopping(worker)) {
             grace_ms = clock_monotonic_ms() - start_ms + worker->env->settings->shutdown_grace_ms;
@@ -349,40 +411,25 @@ static void drain(struct worker *worker, int64_t grace_ms) {
     settle(worker, true);
 }
 
-static void gather_decoder(struct worker *worker, struct stats *stats) {
-    const struct decode_counts *counts = worker->env->decoder->counts(worker->decoder);
-    uint64_t *counter = stats->counter;
-    counter[COUNTER_RECORDS] = counts->records;
-    counter[COUNTER_INFLATED_BYTES] = counts->inflated_bytes;
-    counter[COUNTER_GZIP] = counts->gzip;
-    counter[COUNTER_ENVELOPES] = counts->envelopes;
-    counter[COUNTER_CONTROL_MESSAGES] = counts->control_messages;
-    counter[COUNTER_MESSAGE_OBJECTS] = counts->message_objects;
-    counter[COUNTER_FIELD_OBJECTS] = counts->field_objects;
-    counter[COUNTER_LINES] = counts->lines;
-    counter[COUNTER_HEADERS] = counts->headers;
-    counter[COUNTER_NODATA] = counts->nodata;
-    counter[COUNTER_SKIPDATA] = counts->skipdata;
-}
-
-static void gather_output(const struct ship *ship, uint64_t *counter) {
-    const struct output_counts *counts = ship->use->type->counts(ship->handle);
-    counter[COUNTER_MESSAGES] += counts->messages;
-    counter[COUNTER_MESSAGE_BYTES] += counts->bytes;
-    counter[COUNTER_DELIVERED] += counts->delivered_messages;
-    counter[COUNTER_RESENT] += counts->resent_messages;
-    counter[COUNTER_CONNECTS] += counts->connects;
-    counter[COUNTER_CONNECTIONS_LOST] += counts->connections_lost;
-    counter[COUNTER_DATAGRAMS] += counts->datagrams;
-    counter[COUNTER_DATAGRAMS_REFUSED] += counts->datagrams_refused;
-    counter[COUNTER_DROPPED] += counts->dropped_messages;
+/* At the very end: outputs that are not required have the grace too, and it is the same one. What
+   they have not delivered then is lost to them, and said. */
+static void part(struct worker *worker, int64_t until_ms) {
+    while (!worker->failed && !all_delivered(worker, false) && clock_monotonic_ms() < until_ms) {
+        wait_turn(worker, WAIT_MS);
+        settle(worker, false);
+    }
+    for (size_t i = 0; i < worker->ship_count; i++) {
+        if (!is_required(&worker->ships[i])) {
+            ship_give_up(&worker->ships[i]);
+        }
+    }
 }
 
 static void gather(struct worker *worker, struct stats *stats) {
     *stats = worker->counts;
-    gather_decoder(worker, stats);
+    stats_set_decoder(stats, worker->env->decoder->counts(worker->decoder));
     for (size_t i = 0; i < worker->ship_count; i++) {
-        gather_output(&worker->ships[i], stats->counter);
+        ship_gather(&worker->ships[i], stats);
     }
     for (int i = 0; i < BAD_COUNT; i++) {
         stats->counter[COUNTER_BAD] += stats->bad[i];
@@ -399,8 +446,20 @@ static void describe(struct worker *worker, int64_t now_ms, struct buf *out) {
     buf_clear(out);
     worker->use->type->describe(worker->input, out);
     for (size_t i = 0; i < worker->ship_count; i++) {
-        buf_printf(out, "worker %d: ", worker->place.worker);
-        worker->ships[i].use->type->describe(worker->ships[i].handle, now_ms, out);
+        ship_describe(&worker->ships[i], worker->place.worker, i, now_ms, out);
+    }
+}
+
+/* Outputs that are not required drop without stopping anything, so somebody has to say it. */
+static void say_dropped(struct worker *worker, int64_t now_ms) {
+    uint64_t dropped = 0, suppressed;
+    for (size_t i = 0; i < worker->ship_count; i++) {
+        dropped += worker->ships[i].dropped;
+    }
+    if (dropped > worker->dropped && log_limit_allows(&worker->drop_log, now_ms, &suppressed)) {
+        log_warning("worker %d: %ju messages dropped for outputs with `required: false`",
+                    worker->place.worker, (uintmax_t)(dropped - worker->dropped));
+        worker->dropped = dropped;
     }
 }
 
@@ -415,6 +474,7 @@ static void publish_now(struct worker *worker, int64_t now_ms) {
     buf_add(&worker->published_describe, buf_span(&worker->describe));
     pthread_mutex_unlock(&worker->publish_lock);
     worker->published_ms = now_ms;
+    say_dropped(worker, now_ms);
 }
 
 static void publish(struct worker *worker) {
@@ -450,6 +510,13 @@ static int open_ships(struct worker *worker, struct err *err) {
     return 0;
 }
 
+static void open_filter(struct worker *worker, const struct settings *settings) {
+    if (settings->output_count > 0 && filter_is_needed(&settings->filter)) {
+        worker->filter = filter_open(&settings->filter, settings->outputs[0].type->encoder,
+                                     worker->env->filter_style);
+    }
+}
+
 int worker_open(const struct worker_env *env, const struct input_use *use,
                 const struct input_place *place, struct worker **out, struct err *err) {
     struct worker *worker = xcalloc(1, sizeof(*worker));
@@ -460,6 +527,7 @@ int worker_open(const struct worker_env *env, const struct input_use *use,
         .output_log = {.burst = 5, .every_ms = 10000},
         .input_log = {.burst = 5, .every_ms = 10000},
         .bad_log = {.burst = 10, .every_ms = 5000},
+        .drop_log = {.burst = 2, .every_ms = 30000},
     };
     pthread_mutex_init(&worker->publish_lock, NULL);
     buf_init(&worker->describe, DESCRIBE_MAX);
@@ -468,6 +536,7 @@ int worker_open(const struct worker_env *env, const struct input_use *use,
     worker->dead = dead_letter_open(&env->settings->dead_letter);
     worker->dossiers =
         dossier_cache_open((size_t)env->settings->dossier_bytes, env->styles, env->style_count);
+    open_filter(worker, env->settings);
     if (open_ships(worker, err) != 0 ||
         use->type->open(use->conf, place, &worker->input, err) != 0) {
         worker_close(worker);
@@ -520,6 +589,7 @@ void worker_close(struct worker *worker) {
         ship_close(&worker->ships[i]);
     }
     free(worker->ships);
+    filter_close(worker->filter);
     dead_letter_close(worker->dead);
     dossier_cache_close(worker->dossiers);
     worker->env->decoder->close(worker->decoder);

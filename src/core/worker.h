@@ -23,6 +23,7 @@ struct worker_env {
     const struct dossier_style *styles;
     size_t style_count;
     const size_t *output_style;  /* per output: the number of its style */
+    size_t filter_style;         /* what searches see; only where settings->filter.writes */
     atomic_bool stopping;        /* stop reading, drain, commit, end */
     void (*wake)(void *context); /* a worker ended or failed */
     void *context;

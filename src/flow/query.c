@@ -505,7 +505,8 @@ int query_parse(struct span text, struct query **out, struct err *err) {
     query->count = 1; /* 0 means none */
     struct parser parser = {.query = query, .rest = text, .start = text.p, .err = err};
     skip_spaces(&parser);
-    query->root = parser.rest.len == 0 ? new_node(&parser, QUERY_ALL) : parse_sequence(&parser);
+    query->is_blank = parser.rest.len == 0;
+    query->root = query->is_blank ? new_node(&parser, QUERY_ALL) : parse_sequence(&parser);
     if (query->root != 0 && parser.rest.len > 0) {
         query->root = fail(&parser, parser.rest.p, "a closing parenthesis that none opened");
     }
@@ -535,6 +536,22 @@ static void list_fields(const struct query *query, uint16_t index,
 void query_fields(const struct query *query, void (*found)(void *context, struct span name),
                   void *context) {
     list_fields(query, query->root, found, context);
+}
+
+void query_names(const struct query *query, void (*found)(void *context, struct span name),
+                 void *context) {
+    for (uint16_t i = 1; i < query->count; i++) {
+        const struct query_node *node = &query->nodes[i];
+        if (node->field.len > 0) {
+            found(context, node->field);
+        } else if (node->kind == QUERY_TEXT) {
+            found(context, SPAN("short_message"));
+        }
+    }
+}
+
+bool query_is_blank(const struct query *query) {
+    return query->is_blank;
 }
 
 void query_free(struct query *query) {

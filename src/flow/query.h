@@ -50,6 +50,14 @@ int query_parse(struct span text, struct query **query, struct err *err);
 void query_fields(const struct query *query, void (*found)(void *context, struct span name),
                   void *context);
 
+/* As query_fields, but all of them, also behind a NOT, and `short_message` for words without a
+   field. */
+void query_names(const struct query *query, void (*found)(void *context, struct span name),
+                 void *context);
+
+/* Whether the query was empty. */
+bool query_is_blank(const struct query *query);
+
 /* NULL is fine. */
 void query_free(struct query *query);
 
@@ -80,6 +88,17 @@ void message_view_done(struct message_view *view);
  * fields.
  */
 int message_view_parse(struct message_view *view, struct span json, struct err *err);
+
+/* Adds a field by hand, for who knows the message without its text; view->count = 0 begins. False:
+   too many. */
+bool message_view_add(struct message_view *view, struct span name, struct span value,
+                      enum view_type type);
+
+/*
+ * Adds fields as they stand inside an object, each behind a comma (`,"_a":"x","_b":1`). False: not
+ * of this simplest form (escapes, arrays, too many), and the view is good for nothing then.
+ */
+bool message_view_add_plain(struct message_view *view, struct span pieces);
 
 /* Whether a message matches. Allocates nothing. */
 bool query_matches(const struct query *query, const struct message_view *view);

@@ -30,6 +30,62 @@ static int view_add(struct message_view *view, struct span key, struct span valu
     return 0;
 }
 
+bool message_view_add(struct message_view *view, struct span name, struct span value,
+                      enum view_type type) {
+    if (view->count == VIEW_FIELDS_MAX) {
+        return false;
+    }
+    view->fields[view->count++] = (struct view_field){name, value, type};
+    return true;
+}
+
+/* Cuts a quoted text without escapes off `rest`. */
+static bool cut_plain_text(struct span *rest, struct span *text) {
+    const char *end =
+        rest->len > 1 && rest->p[0] == '"' ? memchr(rest->p + 1, '"', rest->len - 1) : NULL;
+    if (!end) {
+        return false;
+    }
+    *text = span_of(rest->p + 1, (size_t)(end - rest->p) - 1);
+    *rest = span_skip(*rest, text->len + 2);
+    return !memchr(text->p, '\\', text->len);
+}
+
+/* Cuts digits with sign and point off `rest`. */
+static bool cut_plain_number(struct span *rest, struct span *number) {
+    size_t len = 0;
+    while (len < rest->len && rest->p[len] != ',') {
+        char c = rest->p[len++];
+        if (!((c >= '0' && c <= '9') || c == '-' || c == '.')) {
+            return false;
+        }
+    }
+    *number = span_of(rest->p, len);
+    *rest = span_skip(*rest, len);
+    return len > 0;
+}
+
+bool message_view_add_plain(struct message_view *view, struct span pieces) {
+    while (pieces.len > 0) {
+        struct span name, value;
+        if (pieces.p[0] != ',') {
+            return false;
+        }
+        pieces = span_skip(pieces, 1);
+        if (!cut_plain_text(&pieces, &name) || name.len < 2 || name.p[0] != '_' ||
+            pieces.len == 0 || pieces.p[0] != ':') {
+            return false;
+        }
+        pieces = span_skip(pieces, 1);
+        bool is_text = pieces.len > 0 && pieces.p[0] == '"';
+        if (!(is_text ? cut_plain_text(&pieces, &value) : cut_plain_number(&pieces, &value)) ||
+            !message_view_add(view, span_skip(name, 1), value, is_text ? VIEW_TEXT : VIEW_NUMBER)) {
+            return false;
+        }
+    }
+    return true;
+}
+
 static int view_value(struct message_view *view, struct json_read *read, enum json_token token,
                       struct span key, struct err *err) {
     switch (token) {

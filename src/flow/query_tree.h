@@ -38,6 +38,7 @@ struct query_node {
 struct query {
     uint16_t root;
     uint16_t count;
+    bool is_blank; /* nothing but blanks was written */
     struct query_node nodes[QUERY_NODES_MAX];
     struct buf text; /* names and patterns; never larger than twice the query */
 };

@@ -9,17 +9,9 @@
 
 enum { CHECK_TIMEOUT_MS = 5000 };
 
-void output_init_common(const struct output_common *common, struct option_context *context,
-                        const struct yaml_node *node, const char *path) {
-    if (!common->required) {
-        option_error(context, node, path, "required: false is not possible yet");
-    }
-}
-
 void output_init_gelf(const struct output_common *common, const struct hostport_list *hosts,
                       const struct message_conf *messages, struct option_context *context,
                       const struct yaml_node *node, const char *path) {
-    output_init_common(common, context, node, path);
     if (hosts->count > 1) {
         option_error(context, node, path,
                      "hosts: several targets are not possible yet; name exactly one");

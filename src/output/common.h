@@ -15,12 +15,8 @@
 /* Ring of an output that needs no room for a peer's buffer. */
 enum { OUTPUT_RING_BYTES = 8 << 20 };
 
-/* The part of output_type.init that all outputs need: refuses `required: false`. */
-void output_init_common(const struct output_common *common, struct option_context *context,
-                        const struct yaml_node *node, const char *path);
-
-/* The same for outputs that send GELF over the network, with what these need besides: exactly one
-   target for now, and messages for which GELF has a form. */
+/* The part of output_type.init of outputs that send GELF over the network: exactly one target for
+   now, and messages for which GELF has a form. */
 void output_init_gelf(const struct output_common *common, const struct hostport_list *hosts,
                       const struct message_conf *messages, struct option_context *context,
                       const struct yaml_node *node, const char *path);

@@ -39,18 +39,6 @@ static const struct option file_options[] = {
     OPTION_END,
 };
 
-static void file_init(void *conf, const struct message_conf *messages,
-                      struct option_context *context, const struct yaml_node *node,
-                      const char *path) {
-    (void)messages; /* lines may hold whatever JSON has */
-    const struct file_conf *file = conf;
-    output_init_common(&file->common, context, node, path);
-}
-
-static void file_done(void *conf) {
-    (void)conf;
-}
-
 static int file_check(const void *conf, bool online, struct buf *report, struct err *err) {
     (void)online;
     const struct file_conf *file = conf;
@@ -207,8 +195,6 @@ const struct output_type output_file_type = {
     .conf_size = sizeof(struct file_conf),
     .encoder = &gelf_encoder,
     .end = {"\n", 1},
-    .init = file_init,
-    .done = file_done,
     .check = file_check,
     .ring_bytes = output_ring_bytes,
     .open = file_open,

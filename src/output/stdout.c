@@ -37,18 +37,6 @@ static const struct option stdout_options[] = {
     OPTION_END,
 };
 
-static void stdout_init(void *conf, const struct message_conf *messages,
-                        struct option_context *context, const struct yaml_node *node,
-                        const char *path) {
-    (void)messages; /* lines may hold whatever JSON has */
-    const struct stdout_conf *settings = conf;
-    output_init_common(&settings->common, context, node, path);
-}
-
-static void stdout_done(void *conf) {
-    (void)conf;
-}
-
 static int stdout_check(const void *conf, bool online, struct buf *report, struct err *err) {
     (void)conf;
     (void)online;
@@ -186,8 +174,6 @@ const struct output_type output_stdout_type = {
     .conf_size = sizeof(struct stdout_conf),
     .encoder = &gelf_encoder,
     .end = {"\n", 1},
-    .init = stdout_init,
-    .done = stdout_done,
     .check = stdout_check,
     .ring_bytes = output_ring_bytes,
     .open = stdout_open,

@@ -58,7 +58,7 @@ MISTAKES = [
     ("messages: {booleans: perhaps}\n", "1:22", "booleans"),
     ("outputs:\n  - gelf_tcp: {hosts: ['h:99999']}\n", "2:24", "a port is a number from 1 to 65535"),
     ("outputs:\n  - gelf_tcp: {hosts: ['a:1', 'b:2']}\n", "2:15", "name exactly one"),
-    ("outputs:\n  - gelf_tcp: {hosts: ['a:1'], required: false}\n", "2:15", "required: false is not possible yet"),
+    ("outputs:\n  - gelf_tcp: {hosts: ['a:1'], required: false}\n", "2:3", "every output has"),
     ("outputs:\n  - gelf_tcp: {hosts: ['a:1'], filter: x}\n", "2:32", "filter"),
     ("outputs:\n  - gelf_udp: {hosts: ['a:1'], mtu: 100}\n", "2:37", "from 576 to 8192"),
     ("drop: 'action:REJECT'\n", "1:1", "not in this version"),

@@ -353,6 +353,18 @@ START_TEST(fields_of_a_query) {
     ck_assert_int_eq(query_parse(text, &query, &err), 0);
     query_fields(query, add_name, names);
     ck_assert_str_eq(names, "a b short_message d d ");
+    /* All of them, in no order that matters. */
+    names[0] = '\0';
+    query_names(query, add_name, names);
+    ck_assert_uint_eq(strlen(names), strlen("a b short_message d d c short_message "));
+    ck_assert_ptr_nonnull(strstr(names, "c "));
+    ck_assert(!query_is_blank(query));
+    query_free(query);
+    ck_assert_int_eq(query_parse(SPAN(" \t"), &query, &err), 0);
+    ck_assert(query_is_blank(query));
+    query_free(query);
+    ck_assert_int_eq(query_parse(SPAN("*"), &query, &err), 0);
+    ck_assert(!query_is_blank(query));
     query_free(query);
 }
 END_TEST

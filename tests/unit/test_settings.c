@@ -124,19 +124,74 @@ START_TEST(all_errors_are_shown_at_once) {
 END_TEST
 
 START_TEST(what_comes_later_says_so) {
-    ASSERT_ERRORS(
-        "drop: \"a:b\"\nmetrics: {listen: \"127.0.0.1:1\"}\n"
-        "inputs: [{s3: {}}]\n"
-        "enrich: {inventory: {}, suspicious: {}}\n"
-        "outputs:\n"
-        "  - gelf_http: {}\n"
-        "  - gelf_tcp: {hosts: [\"a:1\"], filter: \"x:y\"}\n"
-        "  - gelf_tcp: {hosts: [\"a:1\"], required: false}\n"
-        "  - gelf_tcp: {hosts: [\"a:1\", \"b:2\"]}\n",
-        "t.yaml:1:1: drop: not in this version", "t.yaml:2:1: metrics: not in this version",
-        "input \"s3\" is not in this version", "enricher \"inventory\" is not in this version",
-        "enricher \"suspicious\" is not in this version",
-        "output \"gelf_http\" is not in this version", "t.yaml:7:", "t.yaml:8:", "t.yaml:9:");
+    ASSERT_ERRORS("control: {}\nmetrics: {listen: \"127.0.0.1:1\"}\n"
+                  "inputs: [{s3: {}}]\n"
+                  "enrich: {inventory: {}, suspicious: {}}\n"
+                  "outputs:\n"
+                  "  - elasticsearch: {}\n"
+                  "  - gelf_tcp: {hosts: [\"a:1\", \"b:2\"]}\n",
+                  "t.yaml:1:1: control: not in this version",
+                  "t.yaml:2:1: metrics: not in this version", "input \"s3\" is not in this version",
+                  "enricher \"inventory\" is not in this version",
+                  "enricher \"suspicious\" is not in this version",
+                  "output \"elasticsearch\" is not in this version", "t.yaml:7:");
+}
+END_TEST
+
+START_TEST(filters_are_read) {
+    assert_good("drop: \"src_addr_internal:true AND action:ACCEPT\"\n"
+                "keep: \"dst_port:(22 OR 3389)\"\n"
+                "sample: 1/10\n"
+                "outputs:\n"
+                "  - stdout: {}\n"
+                "  - stdout: {filter: \"action:REJECT\", required: false}\n");
+    ck_assert_ptr_nonnull(settings->filter.drop);
+    ck_assert_ptr_nonnull(settings->filter.keep);
+    ck_assert_uint_eq(settings->filter.sample, 10);
+    ck_assert(settings->filter.writes);
+    ck_assert_ptr_null(settings->outputs[0].filter);
+    ck_assert(!settings->outputs[0].optional);
+    ck_assert_ptr_nonnull(settings->outputs[1].filter);
+    ck_assert(settings->outputs[1].optional);
+    /* Of the message only what searches name is written for them. */
+    const struct message_conf *message = &settings->filter.message;
+    ck_assert(message->send_field[FIELD_DSTPORT] && message->send_field[FIELD_ACTION]);
+    ck_assert(!message->send_field[FIELD_SRCPORT] && !message->send_unknown);
+    ck_assert(message->send_note[NOTE_INTERNAL][SIDE_SRC]);
+    ck_assert(!message->send_note[NOTE_INTERNAL][SIDE_DST] && !message->event_uid);
+    done();
+    assert_good("sample: 1/2\noutputs: [{stdout: {}}]\n");
+    ck_assert(!settings->filter.writes && filter_is_needed(&settings->filter));
+    done();
+    assert_good("outputs: [{stdout: {}}]\n");
+    ck_assert(!filter_is_needed(&settings->filter));
+    done();
+}
+END_TEST
+
+/* The place in the file, the place in the search, and what would be right. */
+START_TEST(errors_in_filters_say_where) {
+    ASSERT_ERRORS("drop: \"acton:ACCEPT\"\n"
+                  "keep: \"action:(REJECT AND\"\n"
+                  "sample: 10%\n"
+                  "outputs:\n"
+                  "  - stdout:\n"
+                  "      filter: \"NOT src_addr_entity:x\"\n"
+                  "  - stdout: {filter: \"\"}\n",
+                  "t.yaml:1:7: drop: no message has a field `acton`; did you mean `action`?\n",
+                  "t.yaml:2:7: keep: query, position 19: a value is missing\n",
+                  "t.yaml:3:9: sample: \"10%\" is no share; write 1/N",
+                  "t.yaml:6:15: outputs[0].stdout.filter: `src_addr_entity` needs an inventory",
+                  "t.yaml:7:22: outputs[1].stdout.filter: an empty search matches every message");
+}
+END_TEST
+
+START_TEST(one_output_must_be_required) {
+    ASSERT_ERRORS("outputs:\n"
+                  "  - stdout: {required: false}\n"
+                  "  - stdout: {required: false}\n",
+                  "t.yaml:2:3: outputs: every output has `required: false`",
+                  "at least one must be required");
 }
 END_TEST
 
@@ -174,6 +229,9 @@ int main(void) {
     tcase_add_test(cases, enrichers_are_switched);
     tcase_add_test(cases, all_errors_are_shown_at_once);
     tcase_add_test(cases, what_comes_later_says_so);
+    tcase_add_test(cases, filters_are_read);
+    tcase_add_test(cases, errors_in_filters_say_where);
+    tcase_add_test(cases, one_output_must_be_required);
     tcase_add_test(cases, the_rings_must_fit_the_memory);
     tcase_add_test(cases, shapes_that_are_none);
     tcase_add_test(cases, gelf_takes_no_native_lists);

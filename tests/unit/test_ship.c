@@ -12,7 +12,8 @@ enum { PARCEL = 64 << 10, RING = 1 << 20, SENT_MAX = 20000 };
 
 static struct {
     uint64_t delivered;
-    size_t count;
+    size_t count, turns;
+    bool half_written; /* the oldest cannot be given up */
     const struct parcel *sent[SENT_MAX];
     char first[SENT_MAX]; /* first byte of each parcel when it was sent */
 } fake;
@@ -41,7 +42,15 @@ static int fake_turn(void *handle, int64_t now_ms, struct err *err) {
     (void)handle;
     (void)now_ms;
     (void)err;
+    fake.turns++;
     return 0;
+}
+
+static bool fake_drop(void *handle, uint64_t number) {
+    (void)handle;
+    ck_assert_uint_eq(number, fake.delivered + 1);
+    fake.delivered += !fake.half_written;
+    return !fake.half_written;
 }
 
 static uint64_t fake_delivered(void *handle) {
@@ -99,6 +108,8 @@ static void setup(void) {
     struct output_place place = {0};
     memset(&fake, 0, sizeof(fake));
     output.takes = NULL;
+    output.drop = NULL;
+    use.optional = false;
     ck_assert_int_eq(ship_open(&ship, &use, &place, 0, PARCEL, &err), 0);
 }
 
@@ -227,6 +238,83 @@ START_TEST(many_small_parcels_fill_it_by_number) {
 }
 END_TEST
 
+static void fill(void) {
+    use.optional = true;
+    for (uint64_t batch = 1; ship_has_room(&ship); batch++) {
+        ck_assert_int_eq(put(batch, (char)('a' + batch % 26), PARCEL), SHIP_TAKEN);
+        ship_batch_end(&ship, batch);
+    }
+}
+
+/* Not required, and the output cannot give anything up: what comes is dropped, up to the next turn,
+   of which there is one a millisecond at most, and what stands in the ring stays. */
+START_TEST(without_drop_the_newest_are_dropped) {
+    fill();
+    size_t full = fake.count, turns = fake.turns;
+    ck_assert_int_eq(put(100, 'x', 10), SHIP_FULL);
+    ck_assert(!ship_squeeze(&ship, 1, &err));
+    ck_assert_int_eq(put(100, 'x', 10), SHIP_FULL);
+    fake.delivered = 2;
+    ck_assert(!ship_squeeze(&ship, 1, &err));
+    ck_assert_uint_eq(fake.turns, turns + 1);
+    ck_assert_uint_eq(ship.dropped, 2);
+    ck_assert(ship_squeeze(&ship, 2, &err));
+    ck_assert_uint_eq(fake.turns, turns + 2);
+    ck_assert_int_eq(put(100, 'x', 10), SHIP_TAKEN);
+    ship_batch_end(&ship, 100);
+    ck_assert_uint_eq(fake.count, full + 1);
+    ck_assert_uint_eq(ship.dropped, 2);
+    ck_assert_str_eq(err.text, "");
+}
+END_TEST
+
+START_TEST(with_drop_the_oldest_go) {
+    output.drop = fake_drop;
+    fill();
+    for (uint64_t batch = 100; batch < 200; batch++) {
+        while (put(batch, (char)('a' + batch % 26), PARCEL) == SHIP_FULL) {
+            ck_assert(ship_squeeze(&ship, 0, &err));
+        }
+        ship_batch_end(&ship, batch);
+        for (uint64_t n = fake.delivered; n < fake.count; n++) {
+            ck_assert_int_eq(fake.sent[n]->bytes.p[PARCEL - 1], fake.first[n]);
+        }
+    }
+    ck_assert_uint_eq(ship.dropped, 0); /* the output counts what it gave up */
+    ck_assert_uint_gt(fake.delivered, 90);
+}
+END_TEST
+
+/* One that was begun must be written to its end, so it and all behind it stay. */
+START_TEST(a_half_written_parcel_is_not_taken_away) {
+    output.drop = fake_drop;
+    fake.half_written = true;
+    fill();
+    ck_assert_int_eq(put(100, 'x', 10), SHIP_FULL);
+    ck_assert(!ship_squeeze(&ship, 1, &err));
+    ck_assert_uint_eq(ship.first, 1);
+    ck_assert_uint_eq(ship.dropped, 1);
+    fake.half_written = false;
+    ck_assert(!ship_squeeze(&ship, 1, &err)); /* shut for this millisecond */
+    ck_assert(ship_squeeze(&ship, 2, &err));
+    ck_assert_uint_gt(ship.first, 1);
+}
+END_TEST
+
+START_TEST(what_is_given_up_at_the_end_is_counted) {
+    use.optional = true;
+    put(1, 'a', 10);
+    put(1, 'a', 10);
+    ship_batch_end(&ship, 1);
+    put(2, 'a', 10);
+    ship_batch_end(&ship, 2);
+    deliver(1);
+    ship_give_up(&ship);
+    ck_assert_uint_eq(ship.dropped, 1);
+    ck_assert(ship_is_empty(&ship));
+}
+END_TEST
+
 int main(void) {
     Suite *suite = suite_create("ship");
     TCase *cases = tcase_create("ring");
@@ -238,6 +326,10 @@ int main(void) {
     tcase_add_test(cases, what_the_output_refuses_is_in_no_parcel);
     tcase_add_test(cases, undelivered_bytes_are_never_overwritten);
     tcase_add_test(cases, many_small_parcels_fill_it_by_number);
+    tcase_add_test(cases, without_drop_the_newest_are_dropped);
+    tcase_add_test(cases, with_drop_the_oldest_go);
+    tcase_add_test(cases, a_half_written_parcel_is_not_taken_away);
+    tcase_add_test(cases, what_is_given_up_at_the_end_is_counted);
     tcase_set_timeout(cases, 60);
     suite_add_tcase(suite, cases);
     return run_suite(suite);
