@@ -89,6 +89,8 @@ libflowgelf_a_SOURCES = \
 	src/core/input.h \
 	src/core/jobs.c \
 	src/core/jobs.h \
+	src/core/kafka_client.c \
+	src/core/kafka_client.h \
 	src/core/module.h \
 	src/core/output.h \
 	src/core/pipeline.c \
@@ -235,6 +237,11 @@ libflowgelf_a_SOURCES = \
 	src/output/gelf_tcp.h \
 	src/output/gelf_udp.c \
 	src/output/gelf_udp.h \
+	src/output/kafka.c \
+	src/output/kafka_frame.c \
+	src/output/kafka_frame.h \
+	src/output/kafka_out_conf.c \
+	src/output/kafka_out_conf.h \
 	src/output/outputs.h \
 	src/output/stdout.c \
 	src/output/stdout.h \

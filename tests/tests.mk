@@ -59,6 +59,7 @@ UNIT_TESTS = \
 	tests/unit/test_num \
 	tests/unit/test_option \
 	tests/unit/test_output_file \
+	tests/unit/test_output_kafka \
 	tests/unit/test_outputs \
 	tests/unit/test_payload \
 	tests/unit/test_positions \

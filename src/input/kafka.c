@@ -4,7 +4,6 @@
  * over workers and hosts. This file moves messages; kafka_group.c handles partitions and positions,
  * kafka_conf.c the settings. Messages are librdkafka's and are borrowed until the next read.
  */
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,32 +25,8 @@ enum {
     QUEUE_BACKOFF_VERSION = 0x020200ff, /* from here on fetch.queue.backoff.ms is known */
 };
 
-/* librdkafka's threads log; what it says again through error_cb is left to that. */
-static void log_cb(const rd_kafka_t *rk, int level, const char *facility, const char *text) {
-    static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-    static struct log_limit limit = {.burst = 10, .every_ms = 5000};
-    uint64_t suppressed = 0;
-    (void)rk;
-    bool is_said = strcmp(facility, "FAIL") == 0 || strcmp(facility, "ERROR") == 0;
-    if (level > LOG_LEVEL_WARNING || is_said) {
-        log_debug("kafka: %s: %s", facility, text);
-        return;
-    }
-    pthread_mutex_lock(&lock);
-    bool allowed = log_limit_allows(&limit, clock_monotonic_ms(), &suppressed);
-    pthread_mutex_unlock(&lock);
-    if (allowed) {
-        log_warning("kafka: %s: %s", facility, text);
-    }
-}
-
 static const char *remedy(rd_kafka_resp_err_t code) {
     switch (code) {
-    case RD_KAFKA_RESP_ERR__AUTHENTICATION:
-    case RD_KAFKA_RESP_ERR_SASL_AUTHENTICATION_FAILED:
-        return "; look at `sasl` and whether the broker's listener wants this mechanism";
-    case RD_KAFKA_RESP_ERR__SSL:
-        return "; look at `tls` and whether the broker's port speaks TLS";
     case RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART:
     case RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC:
         return "; look at `topics`, it is tried again";
@@ -59,52 +34,18 @@ static const char *remedy(rd_kafka_resp_err_t code) {
         return "; the user needs READ and DESCRIBE on the topic";
     case RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED:
         return "; the user needs READ on the group";
-    case RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN:
-        return "; look at `brokers`, it is tried again";
     default:
-        return "";
+        return NULL;
     }
 }
 
-static bool is_authentication(rd_kafka_resp_err_t code) {
-    return code == RD_KAFKA_RESP_ERR__AUTHENTICATION || code == RD_KAFKA_RESP_ERR__SSL ||
-           code == RD_KAFKA_RESP_ERR_SASL_AUTHENTICATION_FAILED;
-}
-
-/* Keeps trouble for read to say, once per change. Brokers that refuse us are also "all down". */
-static void note_trouble(struct kafka *kafka, rd_kafka_resp_err_t code, const char *text) {
-    bool is_less = code == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN && is_authentication(kafka->trouble);
-    if (code == kafka->trouble || is_less) {
-        return;
-    }
-    kafka->trouble = code;
-    kafka->trouble_is_new = true;
-    err_set(&kafka->trouble_text, ERR_RETRY, "%s%s", text, remedy(code));
-}
-
-/* One broker of several that is away is no trouble yet. */
 static void error_cb(rd_kafka_t *rk, int code, const char *reason, void *opaque) {
     struct kafka *kafka = opaque;
-    char text[512];
-    if (code == RD_KAFKA_RESP_ERR__FATAL) {
-        rd_kafka_fatal_error(rk, text, sizeof(text));
-        note_trouble(kafka, RD_KAFKA_RESP_ERR__FATAL, text);
-        kafka->trouble_text.kind = ERR_STOP;
-    } else if (code == RD_KAFKA_RESP_ERR__TRANSPORT || code == RD_KAFKA_RESP_ERR__RESOLVE ||
-               code == RD_KAFKA_RESP_ERR__TIMED_OUT) {
-        log_debug("kafka: %s", reason);
-    } else {
-        note_trouble(kafka, (rd_kafka_resp_err_t)code, reason);
-    }
+    kafka_trouble_error(&kafka->trouble, rk, code, reason);
 }
 
 static int say_trouble(struct kafka *kafka, struct err *err) {
-    if (!kafka->trouble_is_new) {
-        return INPUT_IDLE;
-    }
-    kafka->trouble_is_new = false;
-    *err = kafka->trouble_text;
-    return -1;
+    return kafka_trouble_say(&kafka->trouble, err) ? -1 : INPUT_IDLE;
 }
 
 static int new_consumer(const struct kafka_conf *conf, struct kafka *kafka, rd_kafka_t **rk,
@@ -114,7 +55,6 @@ static int new_consumer(const struct kafka_conf *conf, struct kafka *kafka, rd_k
     if (kafka_conf_make(conf, &made, err) != 0) {
         return -1;
     }
-    rd_kafka_conf_set_log_cb(made, log_cb);
     if (kafka) {
         rd_kafka_conf_set_opaque(made, kafka);
         rd_kafka_conf_set_error_cb(made, error_cb);
@@ -200,6 +140,7 @@ static void kafka_close(void *handle);
 static int kafka_open(void *conf, const struct input_place *place, void **handle, struct err *err) {
     struct kafka *kafka = xcalloc(1, sizeof(*kafka));
     kafka->conf = conf;
+    kafka->trouble.remedy = remedy;
     kafka->worker = place->worker;
     kafka->workers = place->workers;
     kafka->look_only = place->look_only;
@@ -322,7 +263,7 @@ static size_t hand_out(struct kafka *kafka, size_t room) {
         rd_kafka_message_t *message = kafka->held[taken];
         if (message->err) {
             kafka->message_errors++;
-            note_trouble(kafka, message->err, rd_kafka_message_errstr(message));
+            kafka_trouble_note(&kafka->trouble, message->err, rd_kafka_message_errstr(message));
             rd_kafka_message_destroy(message);
             continue;
         }
@@ -362,16 +303,15 @@ static int read_on(struct kafka *kafka, size_t room, struct batch *batch, struct
         return tell_drain(kafka);
     }
     wake_fetcher(kafka);
-    if (kafka->trouble_is_new) {
+    if (kafka->trouble.is_new) {
         return say_trouble(kafka, err); /* what was fetched is handed out by the next read */
     }
     size_t count = hand_out(kafka, room);
     if (count == 0) {
         return say_trouble(kafka, err);
     }
-    if (kafka->trouble && !kafka->trouble_is_new) {
+    if (kafka_trouble_pass(&kafka->trouble)) {
         log_info("kafka: records arrive again");
-        kafka->trouble = 0;
     }
     kafka->message_count = count;
     *batch = (struct batch){.number = ++kafka->number, .count = count, .records = kafka->records};
@@ -382,7 +322,7 @@ static void note_code(struct kafka *kafka, const char *what, rd_kafka_resp_err_t
     char text[512];
     if (code) {
         snprintf(text, sizeof(text), "%s: %s", what, rd_kafka_err2str(code));
-        note_trouble(kafka, code, text);
+        kafka_trouble_note(&kafka->trouble, code, text);
     }
 }
 

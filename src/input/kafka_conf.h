@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The settings of the Kafka input and how they become librdkafka's properties. Properties that a
- * person passes through are checked here: by librdkafka for name and value, and against a list of
- * those that would take delivery out of our hands, each with the reason. Used by kafka.c.
+ * The settings of the Kafka input and how they become librdkafka's properties, but for what all
+ * clients of Kafka have in common (core/kafka_client). Used by kafka.c.
  */
 #pragma once
 
@@ -11,30 +10,18 @@
 
 #include "base/err.h"
 #include "config/option.h"
+#include "core/kafka_client.h"
 
 enum { KAFKA_START_EARLIEST = -1, KAFKA_START_LATEST = -2 }; /* else ms since 1970 */
 enum { KAFKA_ASSIGN_EAGER, KAFKA_ASSIGN_COOPERATIVE };
 
-struct kafka_tls {
-    bool enabled;
-    char *ca, *cert, *key, *key_password;
-};
-
-struct kafka_sasl {
-    int mechanism; /* 0: none */
-    char *username, *password;
-};
-
 struct kafka_conf {
-    struct hostport_list brokers;
+    struct kafka_client client;
     struct string_list topics;
     char *group;
     int64_t start;
     int assignment;
     int64_t commit_interval_ms;
-    struct kafka_tls tls;
-    struct kafka_sasl sasl;
-    struct string_map properties;
 };
 
 extern const struct option kafka_options[];

@@ -63,9 +63,7 @@ struct kafka {
     int64_t committed_ms;
     rd_kafka_resp_err_t commit_err; /* of the last answer */
 
-    rd_kafka_resp_err_t trouble; /* what was said last and has not passed */
-    bool trouble_is_new;
-    struct err trouble_text;
+    struct kafka_trouble trouble;
 };
 
 /* librdkafka's callback: notes what comes and what is to go; only while closing it lets go at once,
