@@ -42,6 +42,8 @@ libflowgelf_a_SOURCES = \
 	src/base/put.h \
 	src/base/random.h \
 	src/base/span.h \
+	src/base/tls.c \
+	src/base/tls.h \
 	src/base/tls_error.c \
 	src/base/tls_error.h \
 	src/base/utf8.h \
@@ -247,6 +249,8 @@ libflowgelf_a_SOURCES = \
 	src/output/stdout.h \
 	src/output/tcp_link.c \
 	src/output/tcp_link.h \
+	src/output/tls_conf.c \
+	src/output/tls_conf.h \
 	src/modules.c \
 	src/modules.h \
 	src/cmd/args.c \

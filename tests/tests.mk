@@ -32,6 +32,7 @@ UNIT_TESTS = \
 	tests/unit/test_geo \
 	tests/unit/test_http \
 	tests/unit/test_http_ceiling \
+	tests/unit/test_http_tls \
 	tests/unit/test_inflate \
 	tests/unit/test_input_file \
 	tests/unit/test_input_kafka \
@@ -70,6 +71,7 @@ UNIT_TESTS = \
 	tests/unit/test_sigv4 \
 	tests/unit/test_snapshot \
 	tests/unit/test_threat \
+	tests/unit/test_tls \
 	tests/unit/test_worker \
 	tests/unit/test_xml \
 	tests/unit/test_yaml
@@ -85,6 +87,7 @@ UNIT_FIXTURES = \
 	tests/unit/parcels.h \
 	tests/unit/prefixes.h \
 	tests/unit/receiver.h \
+	tests/unit/tls_peer.h \
 	tests/unit/unit.h
 
 # Fuzz targets, each linked with a main that feeds it tests/fuzz/corpus/<what>: a line here, a line below.

@@ -93,8 +93,9 @@ void tls_refusal_note(struct tls_refusal *refusal, X509_STORE_CTX *store) {
 }
 
 void tls_refusal_say(const struct tls_refusal *refusal, const char *name, struct err *err) {
-    const char *whose = refusal->depth == 0 ? "the receiver's certificate" : "the authority's "
-                                                                             "certificate";
+    const char *whose = refusal->depth == 0 ? "the receiver's certificate"
+                                            : "the authority's "
+                                              "certificate";
     switch (refusal->code) {
     case X509_V_ERR_CERT_HAS_EXPIRED:
         err_set(err, ERR_RETRY, "%s (%s) expired on %s: renew it there", whose, refusal->subject,

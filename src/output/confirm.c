@@ -12,10 +12,9 @@ static struct confirm_entry *entry_at(const struct confirm *confirm, uint64_t nu
     return &confirm->entries[number % confirm->capacity];
 }
 
-void confirm_begin(struct confirm *confirm, uint64_t number, size_t size_bytes) {
+void confirm_begin(struct confirm *confirm, uint64_t number) {
     assert(!confirm->half_closed && confirm->count < confirm->capacity);
-    confirm->end += size_bytes;
-    *entry_at(confirm, number) = (struct confirm_entry){.end = confirm->end};
+    *entry_at(confirm, number) = (struct confirm_entry){.end = CONFIRM_OPEN};
     if (confirm->last) {
         entry_at(confirm, confirm->last)->next = number;
     } else {
@@ -25,16 +24,25 @@ void confirm_begin(struct confirm *confirm, uint64_t number, size_t size_bytes) 
     if (!confirm->unacked) {
         confirm->unacked = number;
     }
+    if (!confirm->open) {
+        confirm->open = number;
+    }
     confirm->count++;
 }
 
 void confirm_wrote(struct confirm *confirm, size_t size_bytes) {
     confirm->written += size_bytes;
-    assert(confirm->written <= confirm->end);
+}
+
+void confirm_end(struct confirm *confirm) {
+    assert(confirm->open);
+    struct confirm_entry *entry = entry_at(confirm, confirm->open);
+    entry->end = confirm->written;
+    confirm->open = entry->next;
 }
 
 void confirm_half_close(struct confirm *confirm, int64_t now_ms) {
-    assert(confirm->written == confirm->end);
+    assert(!confirm->open);
     confirm->half_closed = true;
     confirm->half_closed_ms = now_ms;
 }
@@ -71,6 +79,9 @@ bool confirm_drop(struct confirm *confirm, uint64_t *number) {
     if (confirm->unacked == confirm->first) {
         confirm->unacked = entry_at(confirm, confirm->first)->next;
     }
+    if (confirm->open == confirm->first) {
+        confirm->open = entry_at(confirm, confirm->first)->next;
+    }
     confirm->first = entry_at(confirm, confirm->first)->next;
     if (!confirm->first) {
         confirm->last = 0;
@@ -104,7 +115,7 @@ bool confirm_is_due(const struct confirm *confirm, const struct confirm_policy *
 }
 
 bool confirm_is_expecting(const struct confirm *confirm, const struct confirm_policy *policy) {
-    return confirm->first && confirm->acked < confirm->written &&
+    return confirm->first && confirm->first != confirm->open && confirm->acked < confirm->written &&
            confirm->written >= entry_at(confirm, confirm->first)->end + policy->peer_buffer_bytes;
 }
 

@@ -33,10 +33,13 @@ struct confirm_peer {
     int64_t last_reset_ms; /* when the last of them came */
 };
 
+/* The end of a parcel that is not written to its end. */
+#define CONFIRM_OPEN UINT64_MAX
+
 /* A parcel on its way. Entries of all connections of a handle stand in one array, that of number n
    at n % capacity; a connection chains its own. */
 struct confirm_entry {
-    uint64_t end;     /* bytes written on its connection up to its end */
+    uint64_t end; /* bytes written on its connection up to its end; CONFIRM_OPEN: not there yet */
     int64_t acked_ms; /* when it was seen to be acknowledged as a whole */
     uint64_t next;    /* number of the parcel behind it on its connection, 0: none */
 };
@@ -46,9 +49,9 @@ struct confirm {
     size_t capacity;
     uint64_t first, last; /* numbers, in the order of writing; 0: none */
     uint64_t unacked;     /* number of the first that is not acknowledged; 0: none */
+    uint64_t open;        /* number of the first that is not written to its end; 0: none */
     size_t count;
-    uint64_t end;     /* bytes up to the end of the last parcel begun */
-    uint64_t written; /* bytes that the kernel took */
+    uint64_t written; /* bytes that the kernel took, as they go over the wire */
     uint64_t acked;   /* of these, acknowledged by the peer's TCP */
     bool half_closed, fin_acked, answered;
     int64_t half_closed_ms, fin_acked_ms;
@@ -58,12 +61,16 @@ struct confirm {
 void confirm_init(struct confirm *confirm, struct confirm_entry *entries, size_t capacity);
 
 /* A parcel is begun on this connection. */
-void confirm_begin(struct confirm *confirm, uint64_t number, size_t size_bytes);
+void confirm_begin(struct confirm *confirm, uint64_t number);
 
-/* The kernel took bytes. */
+/* The kernel took bytes: of a parcel begun, or of what stands around it on the wire. */
 void confirm_wrote(struct confirm *confirm, size_t size_bytes);
 
-/* We half-closed: nothing is written from here on. */
+/* The oldest parcel that was not written to its end now is: the last byte that the kernel took is
+   its last, or stands behind that. */
+void confirm_end(struct confirm *confirm);
+
+/* We half-closed: nothing is written from here on, and all parcels begun are written. */
 void confirm_half_close(struct confirm *confirm, int64_t now_ms);
 
 /* What the kernel says is unacknowledged: bytes, and our FIN as one more when half-closed. */

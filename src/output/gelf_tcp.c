@@ -6,7 +6,8 @@
  * FIN; while there are as many, the current one is not half-closed.
  *
  * Everything that a lost connection had not delivered waits to be sent again, oldest number first,
- * over whatever connection is current then. Nothing here waits, and nothing allocates after open.
+ * over whatever connection is current then. Nothing here waits, and nothing allocates after open
+ * but the making of a connection over TLS.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -44,6 +45,7 @@ struct gelf_tcp {
     struct tcp_link *current; /* NULL: none */
     bool dialing;             /* a current connection is wanted */
     bool unseen;              /* bytes were written since the links were last watched */
+    struct tls_client *tls;   /* NULL: none is spoken */
     struct dial *dial;
     struct confirm_peer peer;
     int64_t tried_ms; /* when a half-close was last tried, or found to prove nothing */
@@ -92,10 +94,11 @@ static const struct option gelf_tcp_options[] = {
      .help = "With a receiver that never answers the end of a connection: how long messages must "
              "be acknowledged to count as delivered"},
     {.name = "tls",
-     .type = OPTION_NODE,
+     .type = OPTION_GROUP,
      .offset = offsetof(struct gelf_tcp_conf, tls),
-     .help = "Encryption",
-     .later = "TLS is not there yet"},
+     .given = offsetof(struct gelf_tcp_conf, tls_given),
+     .group = tls_conf_options,
+     .help = "TLS to the receiver."},
     {.name = "balance",
      .type = OPTION_STRING,
      .offset = offsetof(struct gelf_tcp_conf, balance),
@@ -109,6 +112,7 @@ static void gelf_tcp_init(void *conf, const struct message_conf *messages,
                           const char *path) {
     const struct gelf_tcp_conf *tcp = conf;
     output_init_gelf(&tcp->common, &tcp->hosts, messages, context, node, path);
+    tls_conf_init(&tcp->tls, context, node, path);
     if (tcp->dead_after_ms > 0 && (tcp->settle_delay_ms >= tcp->dead_after_ms ||
                                    tcp->confirm_after_ms >= tcp->dead_after_ms)) {
         option_error(context, node, path,
@@ -120,8 +124,15 @@ static void gelf_tcp_done(void *conf) {
     (void)conf;
 }
 
+static bool speaks_tls(const struct gelf_tcp_conf *conf) {
+    return conf->tls_given && conf->tls.enabled;
+}
+
 static int gelf_tcp_check(const void *conf, bool online, struct buf *report, struct err *err) {
     const struct gelf_tcp_conf *tcp = conf;
+    if (speaks_tls(tcp)) {
+        return tls_conf_check(&tcp->tls, &tcp->hosts.items[0], online, report, err);
+    }
     return output_check_host(&tcp->hosts.items[0], SOCK_STREAM, online, report, err);
 }
 
@@ -132,9 +143,13 @@ static size_t gelf_tcp_ring_bytes(const void *conf) {
 
 static int gelf_tcp_open(void *conf, const struct output_place *place, void **handle,
                          struct err *err) {
-    (void)err;
     const struct gelf_tcp_conf *settings = conf;
+    struct tls_client *tls = NULL;
+    if (speaks_tls(settings) && tls_client_open(&settings->tls.settings, &tls, err) != 0) {
+        return -1;
+    }
     struct gelf_tcp *tcp = xcalloc(1, sizeof *tcp);
+    tcp->tls = tls;
     tcp->target = &settings->hosts.items[0];
     tcp->policy = (struct confirm_policy){
         .peer_buffer_bytes = (uint64_t)settings->peer_buffer_bytes,
@@ -146,7 +161,7 @@ static int gelf_tcp_open(void *conf, const struct output_place *place, void **ha
     tcp->states = xcalloc(tcp->parcels.capacity, sizeof *tcp->states);
     tcp->entries = xcalloc(tcp->parcels.capacity, sizeof *tcp->entries);
     tcp->next_waiting = 1;
-    tcp->dial = dial_open(tcp->target);
+    tcp->dial = dial_open(tcp->target, tls);
     tcp->dialing = true; /* so that a wrong target shows before there is anything to send */
     *handle = tcp;
     return 0;
@@ -183,7 +198,7 @@ static bool write_current(struct gelf_tcp *tcp) {
         *state_at(tcp, parcels[i]->number) = PARCEL_SENT;
         tcp->next_waiting = parcels[i]->number + 1;
     }
-    return begun > 0 && begun == count && tcp->current->rest.len == 0;
+    return begun > 0 && begun == count && !tcp_link_is_behind(tcp->current);
 }
 
 /* As much as the kernel takes. */
@@ -199,7 +214,7 @@ static void write_waiting(struct gelf_tcp *tcp) {
 static void gelf_tcp_send(void *handle, const struct parcel *parcel) {
     struct gelf_tcp *tcp = handle;
     assert(parcel->bytes.len > 0);
-    bool is_behind = has_waiting(tcp) || (tcp->current && tcp->current->rest.len > 0);
+    bool is_behind = has_waiting(tcp) || (tcp->current && tcp_link_is_behind(tcp->current));
     parcels_add(&tcp->parcels, parcel);
     *state_at(tcp, parcel->number) = PARCEL_WAITING;
     /* When others wait, the kernel took no more: the next turn tries again. */
@@ -252,13 +267,16 @@ static int lose_link(struct gelf_tcp *tcp, struct tcp_link *link, int64_t now_ms
     }
     counts->connections_lost++;
     if (link == tcp->current) {
-        dial_lost(tcp->dial, link->confirm.acked > 0, now_ms);
+        dial_lost(tcp->dial, link->confirm.acked > 0 && !link->refused, now_ms);
     }
+    bool refused = link->refused;
     close_link(tcp, link);
-    /* A peer may end a connection on which it owes us nothing. */
-    return lost == 0 ? 0
-                     : err_wrap(err, "%s:%u: %zu parcels are sent again", tcp->target->host,
-                                tcp->target->port, lost);
+    if (lost > 0) {
+        return err_wrap(err, "%s:%u: %zu parcels are sent again", tcp->target->host,
+                        tcp->target->port, lost);
+    }
+    /* A peer may end a connection on which it owes us nothing; one that refuses us is trouble. */
+    return refused ? err_wrap(err, "%s:%u", tcp->target->host, tcp->target->port) : 0;
 }
 
 static void collect(struct gelf_tcp *tcp, struct tcp_link *link, int64_t now_ms) {
@@ -339,17 +357,19 @@ static int watch_links(struct gelf_tcp *tcp, int64_t now_ms, struct err *err) {
 
 static int connect_current(struct gelf_tcp *tcp, int64_t now_ms, struct err *err) {
     int fd;
-    int result = dial_turn(tcp->dial, now_ms, &fd, err);
+    struct tls *tls;
+    int result = dial_turn(tcp->dial, now_ms, &fd, &tls, err);
     if (result <= 0) {
         return result;
     }
     if (net_set_sender(fd, tcp->policy.dead_after_ms, err) != 0) {
+        tls_close(tls);
         close(fd);
         dial_lost(tcp->dial, false, now_ms);
         return err_wrap(err, "%s:%u", tcp->target->host, tcp->target->port);
     }
     tcp->current = find_link(tcp, TCP_LINK_NONE);
-    tcp_link_open(tcp->current, fd, tcp->entries, tcp->parcels.capacity);
+    tcp_link_open(tcp->current, fd, tls, tcp->entries, tcp->parcels.capacity);
     tcp->dialing = false;
     tcp->parcels.counts.connects++;
     return 0;
@@ -421,12 +441,13 @@ static int gelf_tcp_poll_fds(void *handle, int64_t now_ms, struct pollfd *fds, i
         if (link->state == TCP_LINK_NONE) {
             continue;
         }
-        bool wants_out = link->rest.len > 0 || (link == tcp->current && has_waiting(tcp));
+        bool wants_out = tcp_link_is_behind(link) || link->saying_end ||
+                         (link == tcp->current && has_waiting(tcp));
         fds[count++] = (struct pollfd){
             .fd = link->fd,
             .events = (short)(wants_out ? POLLIN | POLLOUT : POLLIN),
         };
-        if (link->state == TCP_LINK_ENDING && link->rest.len == 0) {
+        if (link->state == TCP_LINK_ENDING && !wants_out) {
             *wait_ms = 0;
         }
     }
@@ -476,6 +497,7 @@ static void gelf_tcp_close(void *handle) {
         }
     }
     dial_close(tcp->dial);
+    tls_client_close(tcp->tls);
     parcels_done(&tcp->parcels);
     free(tcp->states);
     free(tcp->entries);

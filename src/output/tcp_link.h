@@ -3,12 +3,17 @@
  * One TCP connection that carries parcels, from connected to closed: writing, watching what the
  * peer acknowledges and answers, ending it by a half-close. Used by gelf_tcp, which decides when;
  * what counts as delivered is decided in output/confirm.
+ *
+ * With TLS a parcel ends where the record ends in which its last byte stands; bytes are counted as
+ * they go over the wire. The kernel may take less than a record: then base/tls keeps the rest, and
+ * the parcels in it are begun.
  */
 #pragma once
 
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/tls.h"
 #include "core/output.h"
 #include "output/confirm.h"
 
@@ -31,20 +36,33 @@ enum { TCP_LINK_PARCELS_MAX = 16 };
 struct tcp_link {
     enum tcp_link_state state;
     int fd;
+    struct tls *tls;  /* NULL: none */
     int error;        /* errno of a write that failed, for the next watch */
-    struct span rest; /* of the parcel begun: what the kernel has not taken yet */
+    struct span rest; /* of the parcel begun: what neither the kernel nor TLS has taken yet */
+    bool kept;        /* TLS keeps a record that the kernel has not taken as a whole */
+    size_t kept_ends; /* parcels whose last byte stands in it */
+    bool saying_end;  /* the kernel has not taken the close_notify */
+    bool refused;     /* lost by an alert: it will not be better at once */
     struct confirm confirm;
 };
 
-/* Takes over a connected descriptor; `entries` as for confirm_init. */
-void tcp_link_open(struct tcp_link *link, int fd, struct confirm_entry *entries, size_t capacity);
+/* Takes over a connected descriptor and what speaks TLS on it (NULL: nothing does); `entries` as
+   for confirm_init. */
+void tcp_link_open(struct tcp_link *link, int fd, struct tls *tls, struct confirm_entry *entries,
+                   size_t capacity);
 
 /*
  * Writes the rest of the parcel begun and then, if the link is open, up to `count` (at most
- * TCP_LINK_PARCELS_MAX) further ones by one system call. Returns how many of these are begun; when
- * fewer than `count`, or `rest` is left, the kernel takes no more now.
+ * TCP_LINK_PARCELS_MAX) further ones, by one system call or, with TLS, one for each full record.
+ * Returns how many of these are begun; when fewer than `count`, or the link is behind, the kernel
+ * takes no more now.
  */
 size_t tcp_link_write(struct tcp_link *link, const struct parcel *const *parcels, size_t count);
+
+/* Whether something of the parcels begun is not with the kernel yet. */
+static inline bool tcp_link_is_behind(const struct tcp_link *link) {
+    return link->rest.len > 0 || link->kept;
+}
 
 /* No further parcels: tcp_link_watch half-closes as soon as what is begun is written. */
 void tcp_link_end(struct tcp_link *link);

@@ -2,7 +2,8 @@
 /*
  * A GELF TCP receiver on loopback, played by the test itself in steps: it reads as much as it is
  * told, answers half-closes or not, and resets connections. It knows which messages it has read, so
- * a test can hold what counts as delivered against what a program really got.
+ * a test can hold what counts as delivered against what a program really got. With a context it
+ * speaks TLS.
  */
 #pragma once
 
@@ -10,6 +11,8 @@
 #include <check.h>
 #include <errno.h>
 #include <netinet/in.h>
+#include <openssl/err.h>
+#include <openssl/ssl.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -26,8 +29,10 @@ enum receiver_answer {
 };
 
 struct receiver_link {
-    int fd;     /* -1: closed */
-    bool ended; /* the sender's FIN was read */
+    int fd;      /* -1: closed */
+    SSL *ssl;    /* NULL: no TLS */
+    bool closed; /* the sender's close_notify was read */
+    bool ended;  /* the sender's FIN was read */
     char frame[16];
     size_t frame_len; /* of the frame in the making, all of it counted */
     size_t cut;       /* bytes of a frame that never ended */
@@ -38,10 +43,14 @@ struct receiver {
     uint16_t port;
     size_t read_max; /* bytes a step and connection; 0: hangs */
     enum receiver_answer answer;
+    SSL_CTX *tls;  /* of those who come from now on; the test's; NULL: none */
+    bool is_mute;  /* lets handshakes stall */
+    bool is_brief; /* answers without close_notify */
     struct receiver_link links[RECEIVER_LINKS_MAX];
     size_t link_count;
     uint8_t seen[RECEIVER_MESSAGES_MAX]; /* how often, up to 255 */
     size_t messages, fins;
+    size_t resumed; /* handshakes shortened by a ticket */
 };
 
 /* Listens; `buffer_bytes` for the receive buffer of its connections, 0: the system's default. */
@@ -65,7 +74,12 @@ static inline void receiver_accept(struct receiver *receiver) {
     int fd;
     while ((fd = accept4(receiver->listen_fd, NULL, NULL, SOCK_NONBLOCK)) >= 0) {
         ck_assert_uint_lt(receiver->link_count, RECEIVER_LINKS_MAX);
-        receiver->links[receiver->link_count++] = (struct receiver_link){.fd = fd};
+        struct receiver_link *link = &receiver->links[receiver->link_count++];
+        *link = (struct receiver_link){.fd = fd};
+        if (receiver->tls) {
+            link->ssl = SSL_new(receiver->tls);
+            SSL_set_fd(link->ssl, fd);
+        }
     }
 }
 
@@ -98,15 +112,55 @@ static inline void receiver_end(struct receiver_link *link, bool reset) {
         setsockopt(link->fd, SOL_SOCKET, SO_LINGER, &linger, sizeof linger);
     }
     link->cut = link->frame_len;
+    SSL_free(link->ssl);
+    link->ssl = NULL;
     close(link->fd);
     link->fd = -1;
+}
+
+/* recv, for TLS: what is behind a close_notify is the FIN alone. */
+static inline ssize_t receiver_recv_tls(struct receiver_link *link, char *bytes, size_t len) {
+    ERR_clear_error();
+    int got = link->closed ? 0 : SSL_read(link->ssl, bytes, (int)len);
+    int why = SSL_get_error(link->ssl, got);
+    if (got > 0) {
+        return got;
+    }
+    if (link->closed || why == SSL_ERROR_ZERO_RETURN) {
+        link->closed = true;
+        return recv(link->fd, bytes, len, 0);
+    }
+    errno = why == SSL_ERROR_WANT_READ || why == SSL_ERROR_WANT_WRITE ? EAGAIN : EPROTO;
+    return -1;
+}
+
+/* Whether the handshake is over; it is with whom it fails, and then reading fails. */
+static inline bool receiver_shake_hands(struct receiver *receiver, struct receiver_link *link) {
+    if (!link->ssl || SSL_is_init_finished(link->ssl)) {
+        return true;
+    }
+    if (receiver->is_mute) {
+        return false;
+    }
+    ERR_clear_error();
+    int result = SSL_accept(link->ssl);
+    if (result == 1) {
+        receiver->resumed += SSL_session_reused(link->ssl) == 1;
+        return true;
+    }
+    if (SSL_get_error(link->ssl, result) != SSL_ERROR_WANT_READ) {
+        receiver_end(link, false);
+    }
+    return false;
 }
 
 static inline void receiver_read(struct receiver *receiver, struct receiver_link *link) {
     static char piece[RECEIVER_PIECE];
     size_t left = receiver->read_max;
     while (left > 0 && link->fd >= 0 && !link->ended) {
-        ssize_t got = recv(link->fd, piece, left < sizeof piece ? left : sizeof piece, 0);
+        size_t wanted = left < sizeof piece ? left : sizeof piece;
+        ssize_t got =
+            link->ssl ? receiver_recv_tls(link, piece, wanted) : recv(link->fd, piece, wanted, 0);
         if (got < 0) {
             if (errno != EAGAIN) {
                 receiver_end(link, false);
@@ -126,8 +180,12 @@ static inline void receiver_step(struct receiver *receiver) {
     receiver_accept(receiver);
     for (size_t i = 0; i < receiver->link_count; i++) {
         struct receiver_link *link = &receiver->links[i];
-        if (link->fd >= 0) {
+        if (link->fd >= 0 && receiver_shake_hands(receiver, link)) {
             receiver_read(receiver, link);
+        }
+        if (link->fd >= 0 && link->ended && receiver->answer == RECEIVER_ANSWERS && link->ssl &&
+            !receiver->is_brief) {
+            SSL_shutdown(link->ssl);
         }
         if (link->fd >= 0 && link->ended && receiver->answer != RECEIVER_SILENT) {
             receiver_end(link, receiver->answer == RECEIVER_RESETS);

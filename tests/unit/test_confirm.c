@@ -20,8 +20,9 @@ static void setup(void) {
 }
 
 static void write_parcel(uint64_t number, size_t size_bytes) {
-    confirm_begin(&confirm, number, size_bytes);
+    confirm_begin(&confirm, number);
     confirm_wrote(&confirm, size_bytes);
+    confirm_end(&confirm);
 }
 
 /* How many parcels are taken as delivered, the last one's number in *last. */
@@ -57,16 +58,64 @@ END_TEST
 
 START_TEST(only_what_the_kernel_took_can_be_acknowledged) {
     uint64_t number;
-    confirm_begin(&confirm, 1, 500);
+    confirm_begin(&confirm, 1);
     confirm_wrote(&confirm, 200);
     confirm_unacknowledged(&confirm, 0, 10);
     ck_assert_uint_eq(confirm.acked, 200);
     ck_assert(!confirm_is_due(&confirm, &policy, 10 + 15000));
     confirm_wrote(&confirm, 300);
+    confirm_end(&confirm);
     confirm_unacknowledged(&confirm, 0, 20);
     ck_assert(!confirm_is_due(&confirm, &policy, 20 + 14999));
     ck_assert(confirm_is_due(&confirm, &policy, 20 + 15000));
     ck_assert_int_eq(take(20 + 15000, &number), 0);
+}
+END_TEST
+
+/* As records of TLS are: several parcels end in one, which is begun before it is written, and there
+   are bytes on the wire that belong to none. */
+START_TEST(parcels_that_end_together_are_acknowledged_together) {
+    uint64_t number = 0;
+    for (uint64_t n = 1; n <= 3; n++) {
+        confirm_begin(&confirm, n);
+    }
+    confirm_wrote(&confirm, 300);
+    confirm_unacknowledged(&confirm, 0, 10);
+    ck_assert(!confirm_is_due(&confirm, &policy, 1000000));
+    ck_assert(!confirm_is_expecting(&confirm, &policy));
+    confirm_wrote(&confirm, 22);
+    confirm_end(&confirm);
+    confirm_end(&confirm);
+    confirm_wrote(&confirm, 1000);
+    confirm_unacknowledged(&confirm, 1001, 20);
+    ck_assert(!confirm_is_due(&confirm, &policy, 1000000));
+    confirm_unacknowledged(&confirm, 1, 30);
+    ck_assert(confirm_is_due(&confirm, &policy, 30 + 15000));
+    ck_assert_int_eq(take(30, &number), 0);
+    confirm_unacknowledged(&confirm, 0, 40);
+    ck_assert_int_eq(take(40, &number), 2);
+    ck_assert_uint_eq(number, 2);
+    ck_assert_uint_eq(confirm.open, 3);
+    confirm_end(&confirm);
+    confirm_wrote(&confirm, 24); /* the last record's word that it is the last */
+    confirm_half_close(&confirm, 50);
+    confirm_unacknowledged(&confirm, 0, 60);
+    ck_assert(confirm_fin(&confirm, &peer));
+    ck_assert_int_eq(take(60, &number), 1);
+}
+END_TEST
+
+START_TEST(a_parcel_not_written_to_its_end_is_dropped_with_the_others) {
+    uint64_t number;
+    write_parcel(1, 10);
+    confirm_begin(&confirm, 2);
+    confirm_begin(&confirm, 3);
+    for (uint64_t n = 1; n <= 3; n++) {
+        ck_assert(confirm_drop(&confirm, &number));
+        ck_assert_uint_eq(number, n);
+    }
+    ck_assert_uint_eq(confirm.open, 0);
+    ck_assert_uint_eq(confirm.unacked, 0);
 }
 END_TEST
 
@@ -210,6 +259,8 @@ int main(void) {
     tcase_add_test(connection, acknowledged_is_not_delivered);
     tcase_add_test(connection, peer_buffer_further_bytes_deliver_and_not_one_less);
     tcase_add_test(connection, only_what_the_kernel_took_can_be_acknowledged);
+    tcase_add_test(connection, parcels_that_end_together_are_acknowledged_together);
+    tcase_add_test(connection, a_parcel_not_written_to_its_end_is_dropped_with_the_others);
     tcase_add_test(connection, due_is_the_oldest_that_is_not_delivered_also_in_a_flow);
     tcase_add_test(connection, an_answered_half_close_delivers_all);
     tcase_add_test(connection, our_fin_counts_as_one_unacknowledged_byte);
