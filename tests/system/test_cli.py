@@ -59,9 +59,9 @@ MISTAKES = [
     ("outputs:\n  - gelf_tcp: {hosts: ['h:99999']}\n", "2:24", "a port is a number from 1 to 65535"),
     ("outputs:\n  - gelf_tcp: {hosts: ['a:1', 'b:2']}\n", "2:15", "name exactly one"),
     ("outputs:\n  - gelf_tcp: {hosts: ['a:1'], required: false}\n", "2:3", "every output has"),
-    ("outputs:\n  - gelf_tcp: {hosts: ['a:1'], filter: x}\n", "2:32", "filter"),
+    ("outputs:\n  - gelf_tcp: {hosts: ['a:1'], filter: 'action:('}\n", "2:40", "query, position 9: a value is missing"),
     ("outputs:\n  - gelf_udp: {hosts: ['a:1'], mtu: 100}\n", "2:37", "from 576 to 8192"),
-    ("drop: 'action:REJECT'\n", "1:1", "not in this version"),
+    ("drop: 'action:('\n", "1:7", "drop: query, position 9: a value is missing"),
     ("metrics: {listen: '127.0.0.1:1'}\n", "1:1", "not in this version"),
 ]
 

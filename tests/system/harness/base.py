@@ -23,6 +23,20 @@ class StoryFailed(AssertionError):
     """What a story expected did not happen."""
 
 
+_endings = []
+
+
+def at_end(action):
+    """Has `action` called when the stories of this process are over, however they ended."""
+    _endings.append(action)
+
+
+def end():
+    """What at_end was told; by tests/system/run."""
+    while _endings:
+        _endings.pop()()
+
+
 def story(limit_s=360, threaded=True):
     """Marks a function `story_*(env)` with its time limit, which only matters in failure. All stories run under
     ThreadSanitizer too, but those with threaded=False: there no second thread of flowgelf can matter."""

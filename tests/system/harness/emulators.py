@@ -6,7 +6,6 @@ python3's venv is missing, NotRun says so. Each runs as a process of the test, a
 everything in memory and is ended by its process id.
 """
 
-import atexit
 import os
 import re
 import shutil
@@ -17,7 +16,7 @@ import textwrap
 from pathlib import Path
 
 from .aws import DynamoDb, Kinesis
-from .base import BUILD, ROOT, NotRun, StoryFailed, free_port, stop_process, tail, wait_until
+from .base import BUILD, ROOT, NotRun, StoryFailed, at_end, free_port, stop_process, tail, wait_until
 
 LISTS = ROOT / "tests/system/aws"
 SUITE = "aws"
@@ -212,4 +211,4 @@ class Emulators:
 
 
 shared = Emulators()
-atexit.register(shared.close)
+at_end(shared.close)
