@@ -27,7 +27,7 @@ enum {
     OWNER_MAX = 256,
 };
 
-/* How `peek` sees a stream: the last minutes of all open shards. */
+/* How `peek` sees a stream: the last minutes of all shards. */
 enum { LOOK_BACK_MS = 10 * 60 * 1000 };
 
 enum seat_state {
@@ -439,6 +439,7 @@ static int open_shared(struct kinesis_shared *shared, const struct kinesis_conf 
     shared->workers = place->workers;
     shared->look_only = place->look_only;
     shared->look_from_ms = clock_wall_ms() - LOOK_BACK_MS;
+    shared->list_every_ms = LIST_EVERY_MS;
     if (aws_session_open(&conf->aws, conf->arn_region, place->jobs, &shared->session, err) != 0 ||
         aws_session_target(shared->session, &aws_kinesis, conf->aws.endpoint, &shared->target,
                            err) != 0 ||
