@@ -27,7 +27,8 @@ struct command {
     int (*run)(int argc, char **argv); /* argv[0] is the command's name; returns an exit_code */
 };
 
-extern const struct command cmd_run, cmd_check, cmd_enrich, cmd_peek, cmd_lookup, cmd_leases, cmd_demo;
+extern const struct command cmd_run, cmd_check, cmd_enrich, cmd_peek, cmd_lookup, cmd_leases,
+    cmd_demo;
 
 /* All of them, ends with NULL; in main.c. */
 extern const struct command *const commands[];
