@@ -407,12 +407,15 @@ static int lease_store_show(void *context, const struct kinesis_shards *shards,
     lock(store);
     for (size_t i = 0; i < shards->count; i++) {
         const struct lease *lease = leases_find(&store->leases, shards->items[i].id);
-        age_ms[i] = -1; /* rows bear no time */
+        age_ms[i] = -1;
         if (!lease) {
             claim_none(&shards->items[i], &claims[i]);
             continue;
         }
         claim_row(&store->leases, &lease->row, &claims[i]);
+        if (lease->row.stored_ms > 0) {
+            age_ms[i] = clock_wall_ms() - lease->row.stored_ms;
+        }
         claims[i].is_ours = strcmp(lease->row.owner, store->leases.owner) == 0;
     }
     unlock(store);

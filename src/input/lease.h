@@ -31,6 +31,7 @@ struct lease_row {
     int64_t counter;
     int64_t switches;                 /* of owners, since a position was stored */
     struct kinesis_position position; /* POSITION_NONE: not understood; such a row is left alone */
+    int64_t stored_ms;                /* wall clock when one of us stored it; 0: not known */
     char parents[LEASE_KIN][KINESIS_ID_SIZE];
     bool has_range;
     struct kinesis_range range;

@@ -76,8 +76,16 @@ static void put_key(const struct lease_table *table, const char *key, struct buf
     buf_printf(body, "}");
 }
 
+/* "1700000000123 4959...": when which position was stored. */
+static void put_stored(struct buf *body, const char *name, int64_t wall_ms,
+                       const struct kinesis_position *position) {
+    char text[NUM_DIGITS_MAX + 2 + KINESIS_SEQUENCE_SIZE];
+    snprintf(text, sizeof(text), "%jd %s", (intmax_t)wall_ms, position_text(position));
+    put_s(body, name, text);
+}
+
 static void put_create(const struct lease_table *table, const struct lease_row *row,
-                       struct buf *body) {
+                       int64_t wall_ms, struct buf *body) {
     char hash[KINESIS_HASH_SIZE];
     buf_printf(body, "{\"TableName\":");
     put_string(body, table->name);
@@ -87,6 +95,7 @@ static void put_create(const struct lease_table *table, const struct lease_row *
     put_n(body, "ownerSwitchesSinceCheckpoint", row->switches);
     put_s(body, "checkpoint", position_text(&row->position));
     put_n(body, "checkpointSubSequenceNumber", position_sub(&row->position));
+    put_stored(body, "flowgelfStored", wall_ms, &row->position);
     if (row->position.kind == POSITION_TIME) {
         put_n(body, "flowgelfTimestamp", row->position.time_ms);
     }
@@ -120,7 +129,8 @@ static void put_expression(const struct lease_write *write, struct buf *body) {
         separator = ",";
     }
     if (write->has_position) {
-        buf_printf(body, "%s#at=:at,checkpointSubSequenceNumber=:sub%s%s%s", separator,
+        buf_printf(body, "%s#at=:at,checkpointSubSequenceNumber=:sub,flowgelfStored=:stored%s%s%s",
+                   separator,
                    write->kind == LEASE_TAKE ? "" : ",ownerSwitchesSinceCheckpoint=:switches",
                    has_time ? ",flowgelfTimestamp=:time" : "",
                    write->children[0][0] ? ",childShardIds=:children" : "");
@@ -154,7 +164,7 @@ static const char *condition_of(enum lease_write_kind kind) {
 }
 
 static void put_values(const struct lease_table *table, const struct lease_write *write,
-                       struct buf *body) {
+                       int64_t wall_ms, struct buf *body) {
     const struct lease_row *row = &write->row;
     buf_printf(body, ",\"ConditionExpression\":\"%s\",\"ExpressionAttributeValues\":{",
                condition_of(write->kind));
@@ -171,6 +181,7 @@ static void put_values(const struct lease_table *table, const struct lease_write
     if (write->has_position) {
         put_s(body, ":at", position_text(&row->position));
         put_n(body, ":sub", position_sub(&row->position));
+        put_stored(body, ":stored", wall_ms, &row->position);
         if (row->position.kind == POSITION_TIME) {
             put_n(body, ":time", row->position.time_ms);
         }
@@ -183,16 +194,16 @@ static void put_values(const struct lease_table *table, const struct lease_write
 }
 
 const char *lease_table_format(const struct lease_table *table, const struct lease_write *write,
-                               struct buf *body) {
+                               int64_t wall_ms, struct buf *body) {
     if (write->kind == LEASE_CREATE) {
-        put_create(table, &write->row, body);
+        put_create(table, &write->row, wall_ms, body);
         return "PutItem";
     }
     put_key(table, write->row.key, body);
     if (write->kind != LEASE_DELETE) {
         put_expression(write, body);
     }
-    put_values(table, write, body);
+    put_values(table, write, wall_ms, body);
     return write->kind == LEASE_DELETE ? "DeleteItem" : "UpdateItem";
 }
 
@@ -270,6 +281,17 @@ static bool read_position(const json_t *item, struct kinesis_position *position)
     return position->kind != POSITION_NONE;
 }
 
+/* Left by one of us, and still of the position that stands; a KCL worker stores without it. */
+static int64_t read_stored(const json_t *item, const struct kinesis_position *position) {
+    const char *value = json_string_value(attribute(item, "flowgelfStored", "S"));
+    struct span rest = span_str(value), digits;
+    int64_t stored_ms;
+    return span_cut(&rest, ' ', &digits) && num_parse_i64(digits, &stored_ms) && stored_ms > 0 &&
+                   span_eq(rest, span_str(position_text(position)))
+               ? stored_ms
+               : 0;
+}
+
 static bool read_parents(const json_t *item, struct lease_row *row) {
     const json_t *set = attribute(item, "parentShardId", "SS");
     if (json_array_size(set) > LEASE_KIN) {
@@ -333,7 +355,11 @@ int lease_table_parse_item(const void *json, struct lease_row *row, struct err *
     if (!read_parents(item, row)) {
         return complain(row, "parentShardId", err);
     }
-    return read_position(item, &row->position) ? 1 : complain(row, "checkpoint", err);
+    if (!read_position(item, &row->position)) {
+        return complain(row, "checkpoint", err);
+    }
+    row->stored_ms = read_stored(item, &row->position);
+    return 1;
 }
 
 static json_t *load(const char *operation, const char *body, size_t len, struct err *err) {
@@ -556,7 +582,7 @@ enum lease_outcome lease_table_write(const struct lease_table *table,
     struct buf body;
     const struct aws_reply *reply;
     buf_init(&body, LEASE_TABLE_BODY_MAX);
-    const char *operation = lease_table_format(table, write, &body);
+    const char *operation = lease_table_format(table, write, clock_wall_ms(), &body);
     int result = call(table, operation, &body, deadline_ms, stopping, &reply, err);
     buf_done(&body);
     return result == 0 ? LEASE_DONE : lease_table_outcome(reply);

@@ -3,8 +3,10 @@
  * A lease table in DynamoDB: rows as items with the attribute names and types of Amazon's client
  * library (KCL; LeaseSerializer of its 1.x to 3.x), and the calls on it (DynamoDB API 2012-08-10,
  * JSON 1.0). Attributes that are not named here are never touched, so that its workers find theirs
- * again. One attribute is our own: flowgelfTimestamp (N, ms since 1970), the time that AT_TIMESTAMP
- * means. Formatting and parsing are pure; the calls wait.
+ * again. Two attributes are our own: flowgelfTimestamp (N, ms since 1970), the time that AT_TIMESTAMP
+ * means, and flowgelfStored (S, "<ms since 1970> <checkpoint>"), when which position was stored, for
+ * people; it counts only while that position still stands. Formatting and parsing are pure; the
+ * calls wait.
  */
 #pragma once
 
@@ -25,10 +27,10 @@ struct lease_table {
 
 /* ---- pure ---- */
 
-/* The operation ("UpdateItem") that makes a write, its JSON body appended to `body` (which should
-   have LEASE_TABLE_BODY_MAX; overflow otherwise). */
+/* The operation ("UpdateItem") that makes a write at `wall_ms`, its JSON body appended to `body`
+   (which should have LEASE_TABLE_BODY_MAX; overflow otherwise). */
 const char *lease_table_format(const struct lease_table *table, const struct lease_write *write,
-                               struct buf *body);
+                               int64_t wall_ms, struct buf *body);
 
 /* The body of the GetItem that reads a row again, consistently. */
 void lease_table_format_get(const struct lease_table *table, const char *key, struct buf *body);

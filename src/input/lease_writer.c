@@ -82,7 +82,7 @@ static int start_call(struct lease_writer *writer, struct slot *slot, struct err
     if (slot->reads_again) {
         lease_table_format_get(&writer->table, slot->write.row.key, &slot->body);
     } else {
-        operation = lease_table_format(&writer->table, &slot->write, &slot->body);
+        operation = lease_table_format(&writer->table, &slot->write, clock_wall_ms(), &slot->body);
     }
     if (slot->body.overflow) {
         return err_set(err, ERR_CONFIG, "lease table %s: a name is too long", writer->table.name);

@@ -117,6 +117,32 @@ START_TEST(says_of_odd_items_what_is_wrong) {
 }
 END_TEST
 
+START_TEST(a_time_counts_for_the_position_that_it_is_of) {
+    static const char form[] = "{\"leaseKey\": {\"S\": \"s\"}, \"leaseCounter\": {\"N\": \"4\"}, "
+                               "\"checkpoint\": {\"S\": \"%s\"}, "
+                               "\"flowgelfStored\": {\"S\": \"%s\"}}";
+    static const struct {
+        const char *checkpoint, *stored;
+        int64_t stored_ms;
+    } rows[] = {
+        {"4959", "1700000000456 4959", 1700000000456},
+        {"SHARD_END", "1700000000456 SHARD_END", 1700000000456},
+        {"4960", "1700000000456 4959", 0}, /* stored since by a KCL worker */
+        {"4959", "", 0},
+        {"4959", "soon 4959", 0},
+        {"4959", "1700000000456", 0},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        char text[512];
+        struct lease_row row;
+        struct err err;
+        snprintf(text, sizeof(text), form, rows[i].checkpoint, rows[i].stored);
+        ck_assert_int_eq(parse_text(text, &row, &err), 1);
+        ck_assert_int_eq(row.stored_ms, rows[i].stored_ms);
+    }
+}
+END_TEST
+
 START_TEST(reads_the_answer_of_get) {
     static const char item[] = "{\"Item\": {\"leaseKey\": {\"S\": \"s\"}, \"leaseCounter\": "
                                "{\"N\": \"4\"}, \"checkpoint\": {\"S\": \"AT_TIMESTAMP\"}, "
@@ -146,7 +172,7 @@ static struct lease_write sample(enum lease_write_kind kind) {
 static json_t *body_of(const struct lease_write *write, const char *operation) {
     struct buf body;
     buf_init(&body, LEASE_TABLE_BODY_MAX);
-    ck_assert_str_eq(lease_table_format(&table, write, &body), operation);
+    ck_assert_str_eq(lease_table_format(&table, write, 1700000000456, &body), operation);
     ck_assert(!body.overflow);
     json_error_t where;
     json_t *root = json_loadb(body.data, body.len, JSON_REJECT_DUPLICATES, &where);
@@ -235,13 +261,15 @@ START_TEST(stores_positions) {
     write.row.switches = 0;
     json_t *root = body_of(&write, "UpdateItem");
     check_names(root);
-    ck_assert_str_eq(text_at(root, "UpdateExpression"),
-                     " SET leaseCounter=:next,#at=:at,checkpointSubSequenceNumber=:sub,"
-                     "ownerSwitchesSinceCheckpoint=:switches REMOVE pendingCheckpoint,"
-                     "pendingCheckpointSubSequenceNumber,pendingCheckpointState,"
-                     "flowgelfTimestamp");
+    ck_assert_str_eq(
+        text_at(root, "UpdateExpression"),
+        " SET leaseCounter=:next,#at=:at,checkpointSubSequenceNumber=:sub,"
+        "flowgelfStored=:stored,ownerSwitchesSinceCheckpoint=:switches REMOVE pendingCheckpoint,"
+        "pendingCheckpointSubSequenceNumber,pendingCheckpointState,"
+        "flowgelfTimestamp");
     ck_assert_str_eq(value_at(root, ":at", "S"), "4959");
     ck_assert_str_eq(value_at(root, ":sub", "N"), "3");
+    ck_assert_str_eq(value_at(root, ":stored", "S"), "1700000000456 4959");
     json_decref(root);
     write.row.position.kind = POSITION_SHARD_END;
     strcpy(write.children[0], "a");
@@ -342,6 +370,7 @@ int main(void) {
     tcase_add_test(items, passes_over_what_is_no_lease_of_this_stream);
     tcase_add_loop_test(items, says_of_odd_items_what_is_wrong, 0,
                         (int)(sizeof(odd) / sizeof(*odd)));
+    tcase_add_test(items, a_time_counts_for_the_position_that_it_is_of);
     tcase_add_test(items, reads_the_answer_of_get);
     suite_add_tcase(suite, items);
     TCase *writes = tcase_create("writes");
