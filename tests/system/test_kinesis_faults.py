@@ -335,6 +335,23 @@ def story_list_of_shards_fails(env):
         check_all(receiver, count, orders)
 
 
+@story(limit_s=60)
+def story_stream_by_its_arn(env):
+    """Given a stream that is named by its ARN, with more shards than a page of the list; then all are read, and the
+    positions bear the account, so that two accounts' streams of one name stay apart."""
+    with FakeKinesis(page_size=3) as fake, kinesis.Receiver() as receiver:
+        stream, count, orders = one_shard_each(fake, range(10))
+        source = kinesis.source("flows", fake.endpoint, arn=stream.arn)
+        for name in ("stream", "region", "checkpoint"):
+            del source["kinesis"][name]
+        with kinesis.program_for(source, receiver) as program:
+            kinesis.wait_for(receiver, count)
+            program.terminate()
+            files = [path.name for path in program.state.glob("kinesis-*.json")]
+        check_equal(files, [f"kinesis-{stream.account}-{stream.region}-flows.json"], "files of positions")
+        check_all(receiver, count, orders)
+
+
 @story(limit_s=60, threaded=False)
 def story_stream_comes_later(env):
     """Given a stream that does not exist yet; then flowgelf says which and waits; when it is made, it is read."""

@@ -308,8 +308,9 @@ class FakeKinesis:
 
     def list_shards(self, place, members):
         if members.get("NextToken"):
-            if members.get("StreamName"):
-                raise Refused("InvalidArgumentException", "NextToken and StreamName cannot be provided together.")
+            for other in ("StreamName", "StreamARN"):
+                if members.get(other):
+                    raise Refused("InvalidArgumentException", f"NextToken and {other} cannot be provided together.")
             account, region, name, ids = json.loads(base64.b64decode(members["NextToken"]))
             stream = self.stream_of((account, region), {"StreamName": name})
             shards = [self.shard_of(stream, one) for one in ids]
