@@ -18,10 +18,11 @@ const struct command *const commands[] = {
 };
 
 static void print_help(FILE *out) {
-    fputs("flowgelf reads AWS VPC Flow Logs from Kafka or files, says of every address what it\n"
-          "is, and sends the flows as GELF to Graylog, Logstash or a file.\n\n"
-          "Usage: flowgelf COMMAND [ARGUMENTS]\n\nCommands:\n",
-          out);
+    fputs(
+        "flowgelf reads AWS VPC Flow Logs from Kinesis, Kafka or files, says of every address what it\n"
+        "is, and sends the flows as GELF to Graylog, Logstash or a file.\n\n"
+        "Usage: flowgelf COMMAND [ARGUMENTS]\n\nCommands:\n",
+        out);
     for (size_t i = 0; commands[i]; i++) {
         fprintf(out, "  %-8s %s\n", commands[i]->name, commands[i]->summary);
     }

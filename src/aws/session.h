@@ -86,7 +86,8 @@ struct aws_client *aws_session_client(struct aws_session *session, struct aws_ta
                                       size_t reply_max);
 
 /* Two lines for `check --online`: the source of the credentials, and who AWS says that we are
-   (sts:GetCallerIdentity, which needs no permission). */
+   (sts:GetCallerIdentity, which needs no permission). AWS is not asked when the settings name an
+   endpoint and the environment none for STS. -1: there are no credentials. */
 int aws_session_report(struct aws_session *session, struct buf *report, struct err *err);
 
 void aws_session_close(struct aws_session *session);

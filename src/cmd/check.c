@@ -7,12 +7,14 @@
 #include <errno.h>
 #include <pwd.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/append.h"
 #include "base/log.h"
+#include "base/xalloc.h"
 #include "cmd/cmd.h"
 #include "core/refresh.h"
 
@@ -127,13 +129,34 @@ static void check_dead_letter(const struct settings *settings, struct report *re
     }
 }
 
+/* A name that AWS may have added later is fine, and may as well be a slip. */
+static void print_format(const struct format *format) {
+    const char *names[FIELD_COUNT + 1];
+    for (int i = 0; i < FIELD_COUNT; i++) {
+        names[i] = fields[i].aws_name.p;
+    }
+    names[FIELD_COUNT] = NULL;
+    printf("%-14s %s\n", "format", format->text);
+    for (size_t i = 0; i < format->count; i++) {
+        const struct column *column = &format->columns[i];
+        if (column->field == FIELD_UNKNOWN) {
+            char *name = xasprintf("%.*s", SPAN_ARG(column->name));
+            const char *near = option_nearest(name, names);
+            printf("%-14s ${%s} is no field that is known here and is sent as it is%s%s%s\n",
+                   "format", name, near ? "; did you mean ${" : "", near ? near : "",
+                   near ? "}?" : "");
+            free(name);
+        }
+    }
+}
+
 static int check_settings(const struct settings *settings, bool online) {
     struct report report = {.settings = settings};
     buf_init(&report.text, TEXT_MAX);
     check_user(settings);
     print_memory(settings);
     for (size_t i = 0; i < settings->format_count; i++) {
-        printf("%-14s %s\n", "format", settings->formats[i]->text);
+        print_format(settings->formats[i]);
     }
     check_tables(settings, &report);
     check_inputs(settings, online, &report);
@@ -179,13 +202,12 @@ static int main_check(int argc, char **argv) {
 const struct command cmd_check = {
     .name = "check",
     .summary = "see whether a configuration would run",
-    .help =
-        "Usage: flowgelf check [-c FILE] [--online]\n\n"
-        "Reads the configuration, shows every error with its place, opens every file that it\n"
-        "names and loads every table. Never leaves the machine and changes nothing, so it is fit\n"
-        "for ExecStartPre.\n\n"
-        "  -c, --config FILE  the configuration (" CMD_DEFAULT_CONFIG ")\n"
-        "      --online       also try brokers and receivers\n\n"
-        "Exit codes: 0 fine, 78 the configuration would not run.\n",
+    .help = "Usage: flowgelf check [-c FILE] [--online]\n\n"
+            "Reads the configuration, shows every error with its place, opens every file that it\n"
+            "names and loads every table. Changes nothing and, without --online, never leaves the\n"
+            "machine, so it is fit for ExecStartPre.\n\n"
+            "  -c, --config FILE  the configuration (" CMD_DEFAULT_CONFIG ")\n"
+            "      --online       also try brokers, AWS with its permissions, and receivers\n\n"
+            "Exit codes: 0 fine, 78 the configuration would not run.\n",
     .run = main_check,
 };

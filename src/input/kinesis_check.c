@@ -200,7 +200,8 @@ int kinesis_check(const void *conf_, bool online, struct buf *report, struct err
 static void print_claim(const struct kinesis_shard *shard, const struct kinesis_claim *claim,
                         int64_t age_ms, struct buf *out) {
     bool is_known = claim->position.kind != POSITION_NONE;
-    buf_printf(out, "%-28s %-32s ", shard->id, claim->owner[0] ? claim->owner : "-");
+    buf_printf(out, "%-28s %-32s %s", shard->id, claim->owner[0] ? claim->owner : "-",
+               is_known && claim->was_new ? "nothing is stored; begins at " : "");
     if (is_known) {
         kinesis_position_format(&claim->position, out);
     } else {

@@ -145,6 +145,10 @@ static void init_stream(struct kinesis_conf *conf, struct option_context *contex
                      "arn: \"%s\" is no stream; one looks like "
                      "arn:aws:kinesis:eu-west-1:123456789012:stream/NAME",
                      conf->arn);
+    } else if (conf->arn && conf->aws.region && strcmp(conf->aws.region, conf->arn_region) != 0) {
+        option_error(context, yaml_get(node, "region"), path,
+                     "region: %s is not that of the ARN, %s; leave it out", conf->aws.region,
+                     conf->arn_region);
     } else if (conf->stream && !is_name(span_str(conf->stream), STREAM_NAME_MAX)) {
         option_error(context, yaml_get(node, "stream"), path,
                      "stream: \"%s\" is no name of a stream (letters, digits, _ . -)",
@@ -160,6 +164,10 @@ static void init_checkpoint(struct kinesis_conf *conf, struct option_context *co
     const char *region = conf->aws.region ? conf->aws.region : conf->arn_region;
     if (checkpoint->file && checkpoint->dynamodb) {
         option_error(context, node, path, "checkpoint: a file or a table, not both");
+    }
+    if (!checkpoint->dynamodb && (checkpoint->owner || checkpoint->endpoint)) {
+        option_error(context, node, path,
+                     "checkpoint: owner and endpoint belong to a table (`dynamodb`)");
     }
     if (checkpoint->dynamodb && !is_name(span_str(checkpoint->dynamodb), TABLE_NAME_MAX)) {
         option_error(context, node, path, "checkpoint.dynamodb: \"%s\" is no name of a table",

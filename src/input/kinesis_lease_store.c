@@ -19,6 +19,7 @@
 
 enum {
     SYNC_MS = 28000,
+    READY_MS = 8000, /* until it is said that the table cannot be reached */
     CLOSE_MS = 5000,
     WAITING_MS = 1000,  /* until the next round, while an end waits for the children's rows */
     BLOCKED_MS = 10000, /* while one of ours waits for parents that others read */
@@ -308,8 +309,10 @@ static int prepare(const struct round *round, struct err *err) {
     if (store->is_ready) {
         return 0;
     }
-    if (lease_table_ready(&store->table, true, round->deadline_ms, round->stopping, &made, err) !=
-        0) {
+    int64_t deadline_ms = clock_monotonic_ms() + READY_MS;
+    if (lease_table_ready(&store->table, true,
+                          deadline_ms < round->deadline_ms ? deadline_ms : round->deadline_ms,
+                          round->stopping, &made, err) != 0) {
         return -1;
     }
     if (made) {

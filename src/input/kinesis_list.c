@@ -5,7 +5,7 @@
 #include "base/json_write.h"
 #include "input/kinesis_reply.h"
 
-enum { BODY_MAX = 64 << 10, CALL_MS = 10000, PAGES_MAX = KINESIS_SHARDS_MAX / 100 };
+enum { BODY_MAX = 64 << 10, CALL_MS = 5000, PAGES_MAX = KINESIS_SHARDS_MAX / 100 };
 
 static int list_page(const struct kinesis_conf *conf, struct aws_client *client,
                      const atomic_bool *stopping, struct kinesis_shards *shards, struct buf *token,
