@@ -11,7 +11,8 @@
 #endif
 
 void json_read_init(struct json_read *read, char *text, size_t len) {
-    *read = (struct json_read){.p = text, .end = text + len, .value = text};
+    /* No text may be NULL, to which C adds nothing. */
+    *read = (struct json_read){.p = text, .end = len > 0 ? text + len : text, .value = text};
 }
 
 static enum json_token refuse(struct json_read *read, const char *what) {
