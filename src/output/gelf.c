@@ -17,6 +17,7 @@
 
 enum {
     PLANS_MAX = 64,
+    ASIDE_MIN = 32 << 10,
     ASIDE_MAX = 8 << 20, /* largest message that is tried at all */
     FIXED_ROOM = 512,    /* braces, version, timestamp, level, the short message's own bytes */
     NEAR_BLOCK = 16,     /* columns are copied by so much, addresses and numbers at once */
@@ -473,11 +474,12 @@ static size_t message_bound(struct gelf_encoder *encoder, const struct plan *pla
     return bound + template_bounds(encoder, flow);
 }
 
+/* With so much to spare at first, and later, that it is made once: few messages come near. */
 static char *aside_room(struct gelf_encoder *encoder, size_t size) {
     if (size > encoder->aside_size) {
         free(encoder->aside);
-        encoder->aside = xmalloc(size);
-        encoder->aside_size = size;
+        encoder->aside_size = 2 * size > ASIDE_MIN ? 2 * size : ASIDE_MIN;
+        encoder->aside = xmalloc(encoder->aside_size);
     }
     return encoder->aside;
 }
