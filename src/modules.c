@@ -37,6 +37,7 @@ static const struct enricher_type *const enrichers[] = {
 static const struct output_type *const outputs[] = {
     &output_gelf_tcp_type,
     &output_gelf_udp_type,
+    &output_gelf_http_type,
     &output_file_type,
     &output_stdout_type,
     &output_kafka_type,

@@ -232,6 +232,11 @@ libflowgelf_a_SOURCES = \
 	src/output/file.h \
 	src/output/gelf.c \
 	src/output/gelf.h \
+	src/output/gelf_http.c \
+	src/output/gelf_http_batch.c \
+	src/output/gelf_http_batch.h \
+	src/output/gelf_http_conf.c \
+	src/output/gelf_http_conf.h \
 	src/output/gelf_note.c \
 	src/output/gelf_origin.c \
 	src/output/gelf_put.h \

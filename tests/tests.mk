@@ -27,6 +27,7 @@ UNIT_TESTS = \
 	tests/unit/test_flow_enrichers \
 	tests/unit/test_format \
 	tests/unit/test_gelf \
+	tests/unit/test_gelf_http \
 	tests/unit/test_gelf_tcp \
 	tests/unit/test_gelf_udp \
 	tests/unit/test_geo \

@@ -20,9 +20,13 @@ enum { HTTP_HEADERS_MAX = 24 };
 
 /* Strings are the caller's and outlive the set. */
 struct http_conf {
-    const char *proxy;   /* URL; "": none; NULL: as https_proxy, http_proxy and no_proxy say */
-    const char *ca_file; /* PEM of the authorities to trust; NULL: the system's */
-    size_t held_max;     /* bytes of all replies together, running and not given back; 0: no limit.
+    const char *proxy;      /* URL; "": none; NULL: as https_proxy, http_proxy and no_proxy say */
+    const char *ca_file;    /* PEM of the authorities to trust; NULL: the system's */
+    const char *ca_setting; /* what the configuration calls ca_file, for errors; NULL: "ca_file" */
+    const char *cert_file, *key_file; /* PEM of our own certificate and its key; NULL: none */
+    const char *key_password;         /* of that key; NULL: none */
+    bool unverified;                  /* the peer's certificate is not looked at */
+    size_t held_max; /* bytes of all replies together, running and not given back; 0: no limit.
                             At least twice the largest reply_max */
 };
 
@@ -74,6 +78,8 @@ struct http_reply {
     size_t len;
     bool timed_out;  /* HTTP_FAILED by connect_ms or timeout_ms */
     bool too_large;  /* HTTP_FAILED by reply_max */
+    bool sent;       /* something of the request went out: the peer may have taken it */
+    int connects;    /* connections made for it: 0 when one was at hand */
     int64_t date_ms; /* of the Date header, -1 without a good one */
     int64_t elapsed_ms;
     struct err err;

@@ -36,6 +36,19 @@ static size_t on_header(char *data, size_t size, size_t count, void *context) {
     return line.len;
 }
 
+/* NULL is libcurl's own preset for each. */
+static void set_tls(CURL *easy, const struct http_conf *conf) {
+    curl_easy_setopt(easy, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2); /* at least */
+    if (conf->ca_file) {
+        curl_easy_setopt(easy, CURLOPT_CAINFO, conf->ca_file);
+    }
+    curl_easy_setopt(easy, CURLOPT_SSLCERT, conf->cert_file);
+    curl_easy_setopt(easy, CURLOPT_SSLKEY, conf->key_file);
+    curl_easy_setopt(easy, CURLOPT_KEYPASSWD, conf->key_password);
+    curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, conf->unverified ? 0L : 1L);
+    curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, conf->unverified ? 0L : 2L);
+}
+
 struct http_call *http_call_open(struct http *http, size_t reply_max) {
     struct http_call *call = xcalloc(1, sizeof(*call));
     call->http = http;
@@ -63,9 +76,7 @@ struct http_call *http_call_open(struct http *http, size_t reply_max) {
     if (http->conf.proxy) {
         curl_easy_setopt(easy, CURLOPT_PROXY, http->conf.proxy);
     }
-    if (http->conf.ca_file) {
-        curl_easy_setopt(easy, CURLOPT_CAINFO, http->conf.ca_file);
-    }
+    set_tls(easy, &http->conf);
     http->open_calls++;
     /* Else libcurl would keep few connections when few calls are running, and close the others. */
     long kept = http->open_calls > CONNECTIONS_KEPT ? (long)http->open_calls : CONNECTIONS_KEPT;
@@ -224,9 +235,13 @@ static int64_t parse_date(struct span value) {
 
 /* What is known of the reply, however it ended, and out of libcurl's hands. */
 static void end_running(struct http_call *call) {
-    long status = 0;
+    long status = 0, connects = 0, sent_bytes = 0;
     curl_easy_getinfo(call->easy, CURLINFO_RESPONSE_CODE, &status);
+    curl_easy_getinfo(call->easy, CURLINFO_NUM_CONNECTS, &connects);
+    curl_easy_getinfo(call->easy, CURLINFO_REQUEST_SIZE, &sent_bytes);
     call->reply.status = (int)status;
+    call->reply.connects = (int)connects;
+    call->reply.sent = sent_bytes > 0;
     call->reply.date_ms = parse_date(http_call_header(call, "Date"));
     call->reply.elapsed_ms = clock_monotonic_ms() - call->started_ms;
     running_remove(call);

@@ -62,15 +62,20 @@ static void say_broken(struct http_call *call) {
     }
 }
 
+static const char *ca_setting(const struct http_call *call) {
+    const char *setting = call->http->conf.ca_setting;
+    return setting ? setting : "ca_file";
+}
+
 static void say_certificate(struct http_call *call, CURLcode result) {
-    const char *file = call->http->conf.ca_file;
+    const char *file = call->http->conf.ca_file, *setting = ca_setting(call);
     if (file) {
-        err_set(&call->reply.err, ERR_RETRY, "%s; trusted are the authorities in ca_file %s",
-                detail(call, result), file);
+        err_set(&call->reply.err, ERR_RETRY, "%s; trusted are the authorities in %s %s",
+                detail(call, result), setting, file);
     } else {
         err_set(&call->reply.err, ERR_RETRY,
-                "%s; if an authority of your own signed it, name its PEM as ca_file",
-                detail(call, result));
+                "%s; if an authority of your own signed it, name its PEM as %s",
+                detail(call, result), setting);
     }
 }
 
@@ -130,7 +135,7 @@ void http_error_say(struct http_call *call, CURLcode result) {
         say_certificate(call, result);
         break;
     case CURLE_SSL_CACERT_BADFILE:
-        err_set(err, ERR_RETRY, "cannot read the authorities in ca_file %s",
+        err_set(err, ERR_RETRY, "cannot read the authorities in %s %s", ca_setting(call),
                 call->http->conf.ca_file ? call->http->conf.ca_file : "of the system");
         break;
     case CURLE_GOT_NOTHING:

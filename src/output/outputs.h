@@ -8,6 +8,7 @@
 
 extern const struct output_type output_gelf_tcp_type;
 extern const struct output_type output_gelf_udp_type;
+extern const struct output_type output_gelf_http_type;
 extern const struct output_type output_file_type;
 extern const struct output_type output_stdout_type;
 extern const struct output_type output_kafka_type;

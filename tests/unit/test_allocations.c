@@ -636,6 +636,33 @@ START_TEST(test_kinesis_to_gelf_tcp) {
 }
 END_TEST
 
+static atomic_long posted_bytes;
+
+static void answer_gelf(struct http_server_request *request, void *context) {
+    (void)context;
+    is_exempt = true; /* this thread from now on, which began before the count */
+    atomic_fetch_add(&posted_bytes, (long)request->body_len);
+    http_server_reply(request, 202, "", "", 0);
+}
+
+static long posted(void) {
+    return atomic_load(&posted_bytes);
+}
+
+START_TEST(test_file_to_gelf_http) {
+    static const char *const settings[] = {"", ", bulk: true, gzip: true"};
+    struct http_server *server = http_server_open(answer_gelf, NULL);
+    setenv("no_proxy", "127.0.0.1", 1);
+    char *input = follow_input();
+    char *output = xasprintf("gelf_http: {url: 'http://127.0.0.1:%u/gelf'%s}", server->port,
+                             settings[_i]);
+    run_counted(input, output, feed_file, posted, false);
+    http_server_close(server);
+    free(input);
+    free(output);
+}
+END_TEST
+
 /* The count itself: it must see what it is meant to see. */
 START_TEST(test_count) {
     is_exempt = false;
@@ -665,6 +692,7 @@ int main(void) {
     tcase_add_test(tests, test_gzip_to_gelf_tcp);
     tcase_add_test(tests, test_kafka_to_gelf_tcp);
     tcase_add_test(tests, test_kinesis_to_gelf_tcp);
+    tcase_add_loop_test(tests, test_file_to_gelf_http, 0, 2);
     suite_add_tcase(suite, tests);
     return run_suite(suite);
 }
