@@ -21,7 +21,8 @@ enum {
     COMMIT_WAIT_MS = 2000, /* for the answer to a final commit */
     PAUSE_AFTER_MS = 1000, /* pausing throws fetched messages away: not for a short stall */
     CHECK_WAIT_MS = 10000,
-    WAKE_MIN = 4096, /* messages; a shorter full queue holds large ones, and lasts */
+    BATCH_MAX = 1024, /* messages handed out at once, and held besides: envelopes are large */
+    WAKE_MIN = 4096,  /* messages; a shorter full queue holds large ones, and lasts */
     QUEUE_BACKOFF_VERSION = 0x020200ff, /* from here on fetch.queue.backoff.ms is known */
 };
 
@@ -215,7 +216,7 @@ static void stall(struct kafka *kafka) {
     if (!kafka->is_paused) {
         kafka_group_pause(kafka, true);
     }
-    fetch(kafka, BATCH_RECORDS_MAX);
+    fetch(kafka, BATCH_MAX);
 }
 
 /* Offsets below the broker's first one are gone; other gaps are transactions and compaction. */
@@ -343,10 +344,9 @@ static int kafka_read(void *handle, size_t room, struct batch *batch, struct err
     ssize_t ignored = read(kafka->event_fd, &events, sizeof(events));
     (void)ignored;
     serve_group(kafka);
-    bool can_read =
-        !kafka->must_go_back && kafka_offsets_have_room(&kafka->offsets, BATCH_RECORDS_MAX);
+    bool can_read = !kafka->must_go_back && kafka_offsets_have_room(&kafka->offsets, BATCH_MAX);
     if (room > 0 && can_read) {
-        return read_on(kafka, room < BATCH_RECORDS_MAX ? room : BATCH_RECORDS_MAX, batch, err);
+        return read_on(kafka, room < BATCH_MAX ? room : BATCH_MAX, batch, err);
     }
     stall(kafka);
     return kafka->leaving ? tell_drain(kafka) : say_trouble(kafka, err);

@@ -83,7 +83,7 @@ static int set_presets(rd_kafka_conf_t *made, struct err *err) {
     rd_kafka_conf_set(made, "fetch.queue.backoff.ms", "20", text, sizeof(text));
     return kafka_client_set(made, "client.id", "flowgelf", err) < 0 ||
                    kafka_client_set(made, "queued.max.messages.kbytes", "8192", err) < 0 ||
-                   kafka_client_set(made, "queued.min.messages", "20000", err) < 0
+                   kafka_client_set(made, "queued.min.messages", "10000", err) < 0
                ? -1
                : 0;
 }

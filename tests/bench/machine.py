@@ -148,16 +148,23 @@ class MemoryWatch:
                 return  # it has ended
 
     def _sample(self):
-        maps = Path(f"/proc/{self._pid}/smaps").read_text()
+        """A ring that fills between two looks would be taken for other memory: such a sample does not count."""
+        before_kib = self._rings_kib()
         status = Path(f"/proc/{self._pid}/status").read_text()
+        peak_kib = int(re.search(r"VmHWM:\s+(\d+)", status)[1])
+        rings_kib = self._rings_kib()
+        if rings_kib != before_kib:
+            return
+        self.high_water_mib = peak_kib / 1024
+        self.besides_rings_mib = max(self.besides_rings_mib, (peak_kib - rings_kib) / 1024)
+
+    def _rings_kib(self):
         rings_kib = 0
-        for block in re.split(r"\n(?=[0-9a-f]+-[0-9a-f]+ )", maps):
+        for block in re.split(r"\n(?=[0-9a-f]+-[0-9a-f]+ )", Path(f"/proc/{self._pid}/smaps").read_text()):
             size = int(re.search(r"^Size:\s+(\d+)", block, re.M)[1])
             if size >= self._ring_kib and re.search(r"^VmFlags:.*\bnr\b", block, re.M):
                 rings_kib += int(re.search(r"^Rss:\s+(\d+)", block, re.M)[1])
-        peak_kib = int(re.search(r"VmHWM:\s+(\d+)", status)[1])
-        self.high_water_mib = peak_kib / 1024
-        self.besides_rings_mib = max(self.besides_rings_mib, (peak_kib - rings_kib) / 1024)
+        return rings_kib
 
 
 class Sink:

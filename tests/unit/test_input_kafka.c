@@ -520,7 +520,7 @@ END_TEST
 START_TEST(the_backlog_is_bounded_unless_overruled) {
     static const char *const settings[] = {"topics: [flows]",
                                            "topics: [flows]\nproperties: {queued.min.messages: 7}"};
-    static const char *const wanted[] = {"20000", "7"};
+    static const char *const wanted[] = {"10000", "7"};
     for (int i = 0; i < 2; i++) {
         rd_kafka_conf_t *made;
         struct err err;
