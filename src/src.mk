@@ -11,6 +11,7 @@ libflowgelf_a_SOURCES = \
 	src/base/buf.c \
 	src/base/buf.h \
 	src/base/clock.h \
+	src/base/cond.h \
 	src/base/err.c \
 	src/base/err.h \
 	src/base/file.c \

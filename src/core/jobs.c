@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/cond.h"
 #include "base/log.h"
 #include "base/xalloc.h"
 
@@ -41,11 +42,7 @@ struct jobs *jobs_open(int threads) {
     assert(threads > 0);
     struct jobs *jobs = xcalloc(1, sizeof(*jobs) + (size_t)threads * sizeof(pthread_t));
     pthread_mutex_init(&jobs->lock, NULL);
-    pthread_condattr_t attributes;
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(&jobs->changed, &attributes);
-    pthread_condattr_destroy(&attributes);
+    cond_init(&jobs->changed);
     jobs->thread_max = threads;
     return jobs;
 }

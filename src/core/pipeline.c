@@ -7,6 +7,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/cond.h"
 #include "base/file.h"
 #include "base/xalloc.h"
 #include "core/refresh.h"
@@ -154,15 +155,11 @@ int pipeline_open(const struct settings *settings, const struct modules *modules
                   const struct pipeline_options *options, struct pipeline **out, struct buf *tables,
                   struct err *err) {
     struct pipeline *pipeline = xcalloc(1, sizeof(*pipeline));
-    pthread_condattr_t attributes;
     pipeline->settings = settings;
     pipeline->lock_fd = -1;
     pipeline->jobs = jobs_open(JOB_THREADS);
     pthread_mutex_init(&pipeline->lock, NULL);
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(&pipeline->ended, &attributes);
-    pthread_condattr_destroy(&attributes);
+    cond_init(&pipeline->ended);
     if (open_parts(pipeline, modules, options, tables, err) != 0) {
         pipeline_close(pipeline);
         return -1;

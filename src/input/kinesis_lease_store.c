@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/cond.h"
 #include "base/log.h"
 #include "base/random.h"
 #include "base/xalloc.h"
@@ -55,14 +56,6 @@ static int64_t at_most(int64_t ms, int64_t limit_ms) {
 
 /* ---- opening and closing ---- */
 
-static void init_progress(pthread_cond_t *progress) {
-    pthread_condattr_t attributes;
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(progress, &attributes);
-    pthread_condattr_destroy(&attributes);
-}
-
 static void free_store(struct store *store) {
     aws_client_close(store->table.client);
     leases_done(&store->leases);
@@ -75,7 +68,7 @@ static int lease_store_open(const struct kinesis_store_conf *conf, void **out, s
     struct store *store = xcalloc(1, sizeof(*store));
     store->conf = *conf;
     pthread_mutex_init(&store->lock, NULL);
-    init_progress(&store->progress);
+    cond_init(&store->progress);
     leases_init(&store->leases, conf->owner, conf->failover_ms, &conf->start,
                 (uint64_t)random_u32() << 32 | random_u32());
     store->table = (struct lease_table){

@@ -30,7 +30,6 @@ struct kinesis_store_conf {
     const char *table;             /* lease table */
     const char *owner;             /* our name in it: unlike all others', at every start */
     int64_t failover_ms;           /* leases not renewed for so long are free to take */
-    int64_t created_ms;            /* of the stream; -1: not known */
     struct kinesis_position start; /* of shards without a position when there are none at all yet:
                                       POSITION_TIME or POSITION_TRIM_HORIZON */
     struct aws_target *target;     /* DynamoDB's; NULL for the file store */
